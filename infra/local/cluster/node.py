@@ -1,0 +1,193 @@
+"""Life of the local node: start it, ask how it is, remove it without a trace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from infra.errors import ClusterError, MachineError
+from infra.local.cluster import cgroups, node_config
+from infra.local.cluster.layout import Layout
+from infra.local.cluster.pki import write_kubeconfig, write_pki
+from infra.local.cluster.programs import ControlPlane, Program
+
+_MODULE = "infra.local.cluster.sandbox"
+_END_SECONDS = 30.0
+_CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The node at a layout. `binary` finds a built program by name; `ports` are doors on 127.0.0.1."""
+
+    layout: Layout
+    binary: Callable[[str], Path]
+    ports: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        layout = self.layout
+        return ControlPlane(
+            pki=layout.pki,
+            etcd_data=layout.root / "etcd",
+            address=layout.node_address,
+            services=layout.services,
+            pods=layout.pods,
+        )
+
+    def process(self) -> psutil.Process | None:
+        """The process outside that holds the node's namespaces, found by what it runs: no pid file can be stale."""
+        return _find(self.layout.root)
+
+    def start(self) -> bool:
+        """Write the configuration and start what does not run, or restart what changed. Returns whether it did."""
+        self._write_pki()
+        changed = self._write_config()
+        if self.process() is not None:
+            return bool(changed) and self._reload(changed)
+        cgroups.make_parent(self.layout.cgroup)
+        Path("/var/lib/cni").mkdir(parents=True, exist_ok=True)
+        log = (self.layout.logs / "sandbox.log").open("ab")
+        with log:
+            subprocess.Popen(
+                ["unshare", "--pid", "--mount", "--fork", "--kill-child=SIGKILL", "--",
+                 sys.executable, "-m", _MODULE, str(self.layout.root), self.layout.name],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                cwd="/", env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            )  # fmt: skip
+        return True
+
+    def supervisor(self, *arguments: str) -> str:
+        """What `supervisorctl` answers; raises ClusterError when the supervisor is not there."""
+        program = Path(sys.executable).with_name("supervisorctl")
+        config = self.layout.config / "supervisord.conf"
+        done = subprocess.run([program, "-c", config, *arguments], capture_output=True, text=True, check=False)
+        if "no such file" in done.stdout or "refused connection" in done.stdout:
+            raise ClusterError("the local node does not run", mend="start it with `llmp up -s local`")
+        return done.stdout
+
+    def stop(self) -> bool:
+        """End every process of the node and remove what it leaves outside its namespaces. Idempotent."""
+        return stop(self.layout)
+
+    def _write_pki(self) -> None:
+        layout, plane = self.layout, self.control_plane
+        write_pki(layout.pki, [*plane.subjects(), *node_config.subjects(layout)])
+        for file in (*plane.kubeconfigs(), "kubelet", "kube-proxy"):
+            write_kubeconfig(layout.pki, file=file, server=plane.url, cluster=f"llmp-{layout.name}")
+
+    def _programs(self) -> list[Program]:
+        return [
+            *self.control_plane.programs(self.binary),
+            *node_config.node_programs(
+                self.layout,
+                containerd=_on_path("containerd"),
+                kubelet=self.binary("kubelet"),
+                kube_proxy=self.binary("kube-proxy"),
+            ),
+            *node_config.forwarders(self.layout, _on_path("socat"), self.ports),
+        ]
+
+    def _write_config(self) -> set[str]:
+        """Write what differs; returns the names of the files that changed."""
+        layout = self.layout
+        for folder in (layout.logs, layout.config / "cni", layout.root / "etcd"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        cni_binaries = next((Path(folder) for folder in _CNI_FOLDERS if Path(folder, "ptp").exists()), None)
+        if cni_binaries is None:
+            raise MachineError(
+                f"no CNI plugins in {', '.join(_CNI_FOLDERS)}", mend="apt-get install containernetworking-plugins"
+            )
+        files = {
+            "containerd.toml": node_config.containerd(layout, cni_binaries=cni_binaries, runc=_on_path("runc")),
+            "cni/10-llmp.conflist": node_config.cni(layout),
+            "kubelet.json": node_config.kubelet(layout),
+            "kube-proxy.json": node_config.kube_proxy(layout),
+            # Pods resolve through CoreDNS alone: the node has no route to anybody else's resolver.
+            "resolv.conf": "",
+            "supervisord.conf": node_config.supervisor(layout, self._programs(), _on_path("nsenter")),
+        }
+        return {name for name, text in files.items() if _write(layout.config / name, text)}
+
+    def _reload(self, changed: set[str]) -> bool:
+        self.supervisor("update")
+        for file, program in (("containerd.toml", "containerd"), ("kubelet.json", "kubelet"),
+                              ("kube-proxy.json", "kube-proxy")):  # fmt: skip
+            if file in changed:
+                self.supervisor("restart", program)
+        return True
+
+
+def stop(layout: Layout) -> bool:
+    """End the node at `layout`, whatever state it is in: running, half started, crashed, or gone."""
+    found = False
+    while (process := _find(layout.root)) is not None:
+        found = True
+        children = process.children()
+        for each in (*children, process):  # the child is process 1 inside: its death is everybody's
+            _signal(each, signal.SIGKILL)
+        _, alive = psutil.wait_procs([*children, process], timeout=_END_SECONDS)
+        if alive:
+            raise ClusterError(
+                f"processes {[each.pid for each in alive]} of the local node do not end", mend="run `llmp down` again"
+            )
+    cgroups.remove_tree(layout.cgroup)
+    for folder in ("/var/lib/cni",):
+        try:
+            Path(folder).rmdir()  # was only a place to mount on
+        except OSError:
+            pass
+    return found
+
+
+def remove(layout: Layout) -> None:
+    """Stop the node and delete its folder."""
+    stop(layout)
+    shutil.rmtree(layout.root, ignore_errors=False) if layout.root.exists() else None
+
+
+def wait_until(what: str, check: Callable[[], bool], *, seconds: float, hint: str) -> None:
+    """Poll until `check` holds; ClusterError after `seconds`, with where to look."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what} did not happen within {seconds:.0f} s", mend=hint)
+        time.sleep(0.2)
+
+
+def _find(root: Path) -> psutil.Process | None:
+    for process in psutil.process_iter(["cmdline"]):
+        arguments: Iterable[str] = process.info["cmdline"] or ()
+        if "unshare" in next(iter(arguments), "") and _MODULE in arguments and str(root) in arguments:
+            return process
+    return None
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _on_path(program: str) -> Path:
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+    if found is None:
+        raise MachineError(f"the program {program} is not installed", mend=f"apt-get install {program}")
+    return Path(found)
+
+
+def _write(path: Path, text: str) -> bool:
+    if path.exists() and path.read_text() == text:
+        return False
+    path.write_text(text)
+    return True

