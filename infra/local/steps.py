@@ -1,8 +1,8 @@
 """A graph of named steps, run as early as their needs allow, with a display of what is going on.
 
-Compiles run one at a time, in the order given (each uses every core by itself); everything else runs beside them, so that downloads overlap
-with compiles. A failed step lets the running ones finish, starts no more, and its error is raised at the end: what
-was finished stays finished, and the next run continues from there.
+Compiles run one at a time, in the order given (each uses every core by itself); everything else runs beside them, so
+that downloads overlap with compiles. A failed step lets the running ones finish, starts no more, and its error is
+raised at the end: what was finished stays finished, and the next run continues from there.
 """
 
 from __future__ import annotations

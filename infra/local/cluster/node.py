@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,15 +15,15 @@ from pathlib import Path
 
 import psutil
 
-from infra.errors import ClusterError, MachineError
+from infra.errors import ClusterError
 from infra.local.cluster import cgroups, node_config
 from infra.local.cluster.layout import Layout
 from infra.local.cluster.pki import write_kubeconfig, write_pki
 from infra.local.cluster.programs import ControlPlane, Program
+from infra.local.system import cni_folder, on_path
 
 _MODULE = "infra.local.cluster.sandbox"
 _END_SECONDS = 30.0
-_CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,11 @@ class Node:
             *self.control_plane.programs(self.binary),
             *node_config.node_programs(
                 self.layout,
-                containerd=_on_path("containerd"),
+                containerd=on_path("containerd"),
                 kubelet=self.binary("kubelet"),
                 kube_proxy=self.binary("kube-proxy"),
             ),
-            *node_config.forwarders(self.layout, _on_path("socat"), self.ports),
+            *node_config.forwarders(self.layout, on_path("socat"), self.ports),
         ]
 
     def _write_config(self) -> set[str]:
@@ -102,19 +103,14 @@ class Node:
         layout = self.layout
         for folder in (layout.logs, layout.config / "cni", layout.root / "etcd"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        cni_binaries = next((Path(folder) for folder in _CNI_FOLDERS if Path(folder, "ptp").exists()), None)
-        if cni_binaries is None:
-            raise MachineError(
-                f"no CNI plugins in {', '.join(_CNI_FOLDERS)}", mend="apt-get install containernetworking-plugins"
-            )
         files = {
-            "containerd.toml": node_config.containerd(layout, cni_binaries=cni_binaries, runc=_on_path("runc")),
+            "containerd.toml": node_config.containerd(layout, cni_binaries=cni_folder(), runc=on_path("runc")),
             "cni/10-llmp.conflist": node_config.cni(layout),
             "kubelet.json": node_config.kubelet(layout),
             "kube-proxy.json": node_config.kube_proxy(layout),
             # Pods resolve through CoreDNS alone: the node has no route to anybody else's resolver.
             "resolv.conf": "",
-            "supervisord.conf": node_config.supervisor(layout, self._programs(), _on_path("nsenter")),
+            "supervisord.conf": node_config.supervisor(layout, self._programs(), on_path("nsenter")),
         }
         return {name for name, text in files.items() if _write(layout.config / name, text)}
 
@@ -141,11 +137,8 @@ def stop(layout: Layout) -> bool:
                 f"processes {[each.pid for each in alive]} of the local node do not end", mend="run `llmp down` again"
             )
     cgroups.remove_tree(layout.cgroup)
-    for folder in ("/var/lib/cni",):
-        try:
-            Path(folder).rmdir()  # was only a place to mount on
-        except OSError:
-            pass
+    with contextlib.suppress(OSError):
+        Path("/var/lib/cni").rmdir()  # was only a place to mount on; somebody else's is not empty and stays
     return found
 
 
@@ -173,17 +166,8 @@ def _find(root: Path) -> psutil.Process | None:
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
-
-
-def _on_path(program: str) -> Path:
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
-    if found is None:
-        raise MachineError(f"the program {program} is not installed", mend=f"apt-get install {program}")
-    return Path(found)
 
 
 def _write(path: Path, text: str) -> bool:

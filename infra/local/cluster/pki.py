@@ -74,9 +74,7 @@ def write_kubeconfig(folder: Path, *, file: str, server: str, cluster: str) -> P
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {"name": cluster, "cluster": {"server": server, "certificate-authority-data": inline("ca.crt")}}
-        ],
+        "clusters": [{"name": cluster, "cluster": {"server": server, "certificate-authority-data": inline("ca.crt")}}],
         "users": [
             {
                 "name": file,

@@ -42,7 +42,8 @@ class ControlPlane:
     def subjects(self) -> list[Subject]:
         """Who of the control plane needs a certificate."""
         dns = ("localhost", *(f"kubernetes{suffix}" for suffix in ("", ".default", ".default.svc")))
-        names = (*dns, "kubernetes.default.svc.cluster.local", self.address, IPv4Address("127.0.0.1"), self.services[1])
+        addresses = (self.address, IPv4Address("127.0.0.1"), self.services[1])
+        names: tuple[str | IPv4Address, ...] = (*dns, "kubernetes.default.svc.cluster.local", *addresses)
         return [
             Subject("apiserver", "kube-apiserver", names=names),
             Subject("etcd", "etcd", names=("localhost", self.address, IPv4Address("127.0.0.1"))),

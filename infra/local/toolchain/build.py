@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +41,17 @@ class Toolchain:
             raise LookupError(f"the family {family.name} has no program {program}")
         return self.folder(family) / program
 
-    def ensure(self, family: Family, say: Callable[[str], None]) -> bool:
+    def fetch(self, family: Family) -> bool:
+        """Fetch the modules that the family's build reads, unless it is built. Returns whether it asked for them.
+
+        Not `go mod download`: that takes every module of the graph, also those that no package of ours imports.
+        """
+        if _intact(self.folder(family), family):
+            return False
+        self._go(family, ["list", "-deps", *_tags(family), *family.programs.values()])
+        return True
+
+    def ensure(self, family: Family) -> bool:
         """Build the family unless it stands there whole and unharmed. Returns whether it was built."""
         folder = self.folder(family)
         if _intact(folder, family):
@@ -51,10 +60,7 @@ class Toolchain:
         scratch = folder.with_suffix(".part")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        say("fetching modules")
-        self._go(family, ["mod", "download"] if (family.folder / "go.sum").exists() else ["version"])
-        say("compiling")
-        flags = ["-trimpath", "-ldflags", family.linker_flags, *(["-tags", family.tags] if family.tags else [])]
+        flags = ["-trimpath", "-ldflags", family.linker_flags, *_tags(family)]
         # One call for all: the linker uses one core, and the next program compiles meanwhile.
         self._go(family, ["build", *flags, "-o", f"{scratch}/", *family.programs.values()])
         for program, package in family.programs.items():
@@ -87,6 +93,10 @@ class Toolchain:
             if network
             else f"the pins are in {family.folder}/go.mod; run again after mending the cause, what is built is kept",
         )
+
+
+def _tags(family: Family) -> list[str]:
+    return ["-tags", family.tags] if family.tags else []
 
 
 def _binary(package: str) -> str:

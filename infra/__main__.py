@@ -1,0 +1,5 @@
+"""`pulumi up -s STACK` enters here."""
+
+from infra.environments import main
+
+main()

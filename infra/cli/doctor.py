@@ -1,0 +1,197 @@
+"""`llmp doctor`: whether this machine can carry the local platform, before anything is built."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.cli.context import StackOption, bring_up
+from infra.errors import MachineError
+from infra.local import system
+from infra.local.cluster.layout import Layout
+from infra.local.cluster.node import Node
+from infra.local.home import Home
+from infra.local.platform import doorways
+from infra.settings import Settings
+
+GIB = 1 << 30
+_NEEDED_MEMORY_GIB = 12
+_NEEDED_DISK_GIB = 30
+# With everything built, only the node's own data grows.
+_NEEDED_DISK_WARM_GIB = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `mend` is empty when it is well."""
+
+    subject: str
+    found: str
+    mend: str = ""
+
+    @property
+    def well(self) -> bool:
+        return not self.mend
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)
+
+
+def doctor(stack: StackOption = "local") -> None:
+    """Check this machine: system, rights, memory, disk, ports, registries. Exit code 1 when something is amiss."""
+    settings = bring_up(stack).settings
+    findings = [*checks(settings), *registries()]
+    table = Table("", "what", "found", "mend")
+    for finding in findings:
+        mark = "[green]ok[/green]" if finding.well else "[red]no[/red]"
+        table.add_row(mark, finding.subject, finding.found, finding.mend)
+    Console().print(table)
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(1)
+
+
+def require(settings: Settings, *, making_cluster: bool) -> None:
+    """Raise MachineError naming everything that is amiss. Registries are not asked: what they have may be here."""
+    if not making_cluster:
+        return
+    amiss = [finding for finding in checks(settings) if not finding.well]
+    if amiss:
+        raise MachineError(
+            "\n".join(f"{finding.subject}: {finding.found}" for finding in amiss),
+            mend="\n".join(finding.mend for finding in amiss),
+        )
+
+
+def checks(settings: Settings) -> Iterator[Finding]:
+    """What can be looked at without the network."""
+    home = Home.from_environment()
+    is_linux = sys.platform == "linux"
+    yield Finding(
+        "system",
+        f"{platform.system()} {platform.machine()}, kernel {platform.release()}",
+        "" if is_linux and platform.machine() == "x86_64" else "use a Linux machine, x86_64: the node needs its kernel",
+    )
+    if not is_linux:
+        return
+    yield Finding(
+        "rights",
+        "root" if os.geteuid() == 0 else f"user {os.geteuid()}",
+        "" if os.geteuid() == 0 else "run as root (sudo -E): the node makes namespaces and mounts",
+    )
+    memory = psutil.virtual_memory().total / GIB
+    yield Finding(
+        "memory",
+        f"{memory:.1f} GiB",
+        "" if memory >= _NEEDED_MEMORY_GIB else f"use a machine of {_NEEDED_MEMORY_GIB} GiB or more",
+    )
+    yield _disk(home)
+    packages = system.missing_packages()
+    apt = shutil.which("apt-get") is not None
+    yield Finding(
+        "packages",
+        f"to be installed by `up`: {', '.join(packages)}" if packages else "all there",
+        "" if not packages or apt else f"install: {', '.join(packages)} (there is no apt-get here)",
+    )
+    running = Node(Layout(home.node), Path).process() is not None
+    yield Finding("local node", "running" if running else "not running")
+    for door in doorways(settings.cluster.ports):
+        yield _port(door.name, door.port, running)
+    yield _subnet(Layout(home.node), running)
+
+
+def _disk(home: Home) -> Finding:
+    folder = next(path for path in (home.cache, *home.cache.parents) if path.exists())
+    free = shutil.disk_usage(folder).free / GIB
+    warm = any(home.images.glob("engine-cpu-*.tar"))
+    needed = _NEEDED_DISK_WARM_GIB if warm else _NEEDED_DISK_GIB
+    return Finding(
+        "disk",
+        f"{free:.0f} GiB free at {folder}",
+        "" if free >= needed else f"free {needed} GiB there, or set LLMP_CACHE to a folder on a larger disk",
+    )
+
+
+def _port(name: str, port: int, running: bool) -> Finding:
+    subject = f"port {port} ({name})"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            holder = _holder(port)
+            if running and "socat" in holder:
+                return Finding(subject, "held by the local platform")
+            return Finding(
+                subject,
+                f"held by {holder}",
+                f"end it, or set llmp:cluster.ports.{name} in the stack file to a free port",
+            )
+    return Finding(subject, "free")
+
+
+def _holder(port: int) -> str:
+    for connection in psutil.net_connections("tcp"):
+        address = connection.laddr
+        if address and address.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
+            try:
+                process = psutil.Process(connection.pid)
+                return f"{process.name()} (pid {process.pid})"
+            except psutil.NoSuchProcess:
+                break
+    return "a process that cannot be seen"
+
+
+def _subnet(layout: Layout, running: bool) -> Finding:
+    """The node's link must not shadow a network that this machine already reaches."""
+    address = str(layout.node_address)
+    ip = shutil.which("ip", path=system.SEARCH_PATH)
+    if ip is None:
+        return Finding(f"network {layout.link}", "not asked: `ip` is yet to be installed")
+    command = [ip, "-o", "route", "get", address]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    direct = " via " not in answer and " dev " in answer and layout.interface not in answer
+    taken = direct and not running and " dev lo" not in answer
+    return Finding(
+        f"network {layout.link}",
+        answer.strip() if taken else "free",
+        "another interface has these addresses: remove it while the local platform runs" if taken else "",
+    )
+
+
+def registries() -> Iterator[Finding]:
+    """Whether each kind of package can be fetched, asked through the clients that will fetch them."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed", "six"]
+    asks = {
+        "Python packages": pip,
+        "Debian packages": ["apt-get", "-qq", "update"],
+        "Go modules": ["go", "list", "-m", "-versions", "golang.org/x/mod"],
+    }
+    for subject, words in asks.items():
+        if shutil.which(words[0]) is None:
+            yield Finding(subject, f"{words[0]} is not here; not asked")
+            continue
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+        except subprocess.TimeoutExpired:
+            yield Finding(subject, "no answer within 60 s", "check the network and proxy settings")
+            continue
+        reached = done.returncode == 0
+        yield Finding(
+            subject,
+            "reached" if reached else (done.stderr.strip().splitlines() or ["refused"])[-1][:160],
+            "" if reached else f"make `{' '.join(words[:3])}` work: network, proxy or index settings",
+        )

@@ -1,0 +1,23 @@
+"""What the program deployed, as far as monitoring must know it: scrape jobs and alerts derive from it, so that no
+second list has to be kept in step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Pods of a part that serve metrics: on the container port named `port`, at `path`."""
+
+    identity: Identity
+    namespace: str
+    port: str
+    port_number: int
+    path: str = "/metrics"
+
+    @property
+    def job(self) -> str:
+        return self.identity.component

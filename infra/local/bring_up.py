@@ -1,0 +1,230 @@
+"""From nothing to a running platform on this machine: the steps, what each needs, and the order that follows."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import httpx
+
+from infra.local import system
+from infra.local.cluster import node_config
+from infra.local.cluster.layout import Layout
+from infra.local.cluster.node import Node, wait_until
+from infra.local.home import Home
+from infra.local.images.archive import StaticImage, write_archive
+from infra.local.images.builder import ImageBuilder
+from infra.local.images.catalogue import (
+    BINARY_IMAGES,
+    CONTAINERFILE_IMAGES,
+    BinaryImage,
+    ContainerfileImage,
+    references,
+)
+from infra.local.images.node_store import NodeStore
+from infra.local.kubernetes_plugin import Plugin, choose
+from infra.local.platform import doorways
+from infra.local.steps import Graph, Step
+from infra.local.toolchain.build import Toolchain
+from infra.local.toolchain.families import FAMILIES, KUBERNETES, PAUSE, PULUMI, Family
+from infra.local.toolchain.go import find_go
+from infra.settings import Settings
+from infra.stack import Report, Stack
+from infra.versions import PULUMI as PULUMI_VERSION
+
+Say = Callable[[str], None]
+_READY_SECONDS = 120.0
+
+
+@dataclass
+class BringUp:
+    """One `llmp up` of the local platform. Build the graph, run it, then read `report`."""
+
+    name: str
+    settings: Settings
+    repository: Path
+    home: Home
+    report: Report | None = None
+    plugin: Plugin | None = None
+
+    @cached_property
+    def toolchain(self) -> Toolchain:
+        return Toolchain(self.home.programs, self.home.cache / "go-build", find_go(self.home.cache))
+
+    @cached_property
+    def images(self) -> Mapping[str, str]:
+        return references(self.toolchain)
+
+    @cached_property
+    def builder(self) -> ImageBuilder:
+        return ImageBuilder(self.home.images, self.home.cache / "buildah", self.toolchain, self.images)
+
+    @cached_property
+    def node(self) -> Node:
+        ports = tuple((door.name, door.port, door.node_port) for door in doorways(self.settings.cluster.ports))
+        return Node(Layout(self.home.node), lambda name: self.toolchain.path(KUBERNETES, name), ports)
+
+    @cached_property
+    def pulumi(self) -> Path:
+        """The engine: the user's own when its version is ours, else the one that is built."""
+        found = shutil.which("pulumi")
+        if found:
+            version = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout.strip()
+            if version == f"v{PULUMI_VERSION}":
+                return Path(found)
+        return self.toolchain.path(PULUMI, "pulumi")
+
+    def stack(self) -> Stack:
+        """The stack with the engine and plugin of this machine."""
+        plugin = self.plugin or choose(self.pulumi, self.home.pulumi)
+        return Stack(self.name, self.settings, self.repository, self.home, self.pulumi, plugin)
+
+    @property
+    def makes_cluster(self) -> bool:
+        """Whether the stack runs on a cluster of ours, and not on one that a kubeconfig names."""
+        return not (self.settings.cluster.context or self.settings.cluster.kubeconfig)
+
+    def graph(self) -> Graph:
+        """Every step of the way."""
+        graph = Graph()
+        builds_pulumi = self._builds_pulumi()
+        wanted = [family for family in FAMILIES if (builds_pulumi if family is PULUMI else self.makes_cluster)]
+        graph.add(step for family in wanted for step in self._program_steps(family))
+        graph.add([Step("plugin", "Kubernetes provider", self._choose_plugin, self._pulumi_needs())])
+        loads: tuple[str, ...] = ()
+        if self.makes_cluster:
+            graph.add(self._cluster_steps())
+            loads = tuple(step.name for step in graph.steps if step.name.startswith("load-"))
+            graph.add([Step("tidy", "Drop the compiler's cache", self._tidy, self._compiles(graph))])
+        graph.add([Step("deploy", f"Pulumi stack {self.name}", self._deploy, ("plugin", *loads))])
+        return graph
+
+    def _builds_pulumi(self) -> bool:
+        return self.pulumi == self.toolchain.path(PULUMI, "pulumi")
+
+    def _pulumi_needs(self) -> tuple[str, ...]:
+        return ("compile-pulumi",) if self._builds_pulumi() else ()
+
+    @staticmethod
+    def _compiles(graph: Graph) -> tuple[str, ...]:
+        return tuple(step.name for step in graph.steps if step.compiles)
+
+    def _program_steps(self, family: Family) -> list[Step]:
+        """Modules are fetched beside the compiles of other families."""
+
+        def fetch(say: Say) -> bool:
+            del say
+            return self.toolchain.fetch(family)
+
+        def build(say: Say) -> bool:
+            del say
+            return self.toolchain.ensure(family)
+
+        name = family.name
+        return [
+            Step(f"fetch-{name}", f"Fetch modules of {name}", fetch),
+            Step(f"compile-{name}", f"Compile {name}", build, (f"fetch-{name}",), compiles=True),
+        ]
+
+    def _cluster_steps(self) -> list[Step]:
+        steps = [
+            Step("packages", "Debian packages", system.install_packages),
+            Step("base", "Image base", self.builder.base, ("packages",)),
+            Step("node", "Kubernetes node", self._start_node, ("packages", "compile-kubernetes", "compile-pause")),
+        ]
+        steps += [self._binary_image(image) for image in BINARY_IMAGES]
+        steps += [self._containerfile_image(image) for image in CONTAINERFILE_IMAGES]
+        steps.append(self._load("base", needs="base"))
+        steps += [self._load(image.name, needs=f"image-{image.name}") for image in BINARY_IMAGES]
+        steps += [self._load(image.name, needs=f"image-{image.name}") for image in CONTAINERFILE_IMAGES]
+        return steps
+
+    def _binary_image(self, image: BinaryImage) -> Step:
+        def run(say: Say) -> bool:
+            del say
+            return self.builder.binary(image)
+
+        return Step(f"image-{image.name}", f"Image {image.name}", run, (f"compile-{image.family.name}",))
+
+    def _containerfile_image(self, image: ContainerfileImage) -> Step:
+        def run(say: Say) -> bool:
+            return self.builder.containerfile(image, say)
+
+        return Step(f"image-{image.name}", f"Image {image.name}", run, ("base",))
+
+    def _load(self, name: str, *, needs: str) -> Step:
+        def run(say: Say) -> bool:
+            del say
+            return self._store.load(self.images[name], self.builder.archive(name))
+
+        return Step(f"load-{name}", f"Load image {name}", run, (needs, "node"))
+
+    @property
+    def _store(self) -> NodeStore:
+        return NodeStore(self.node.layout.containerd_socket)
+
+    def _start_node(self, say: Say) -> bool:
+        started = self.node.start()
+        layout = self.node.layout
+        hint = f"see the logs in {layout.logs}"
+        say("waiting for the API server")
+        with _client(layout) as api:
+            wait_until("the API server's start", lambda: _ok(api, "/readyz"), seconds=_READY_SECONDS, hint=hint)
+            say("waiting for containerd")
+            wait_until("containerd's start", layout.containerd_socket.exists, seconds=_READY_SECONDS, hint=hint)
+            self._load_pause()
+            say("waiting for the node")
+            wait_until("the node's readiness", lambda: _node_ready(api, layout.name), seconds=_READY_SECONDS, hint=hint)
+        return started
+
+    def _load_pause(self) -> None:
+        archive = self.home.images / "pause.tar"
+        if not archive.exists():
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            binary = self.toolchain.path(PAUSE, "pause")
+            write_archive(StaticImage(node_config.PAUSE_IMAGE, {"/pause": binary}, ("/pause",)), archive)
+        self._store.load(node_config.PAUSE_IMAGE, archive)
+
+    def _choose_plugin(self, say: Say) -> bool:
+        del say
+        self.plugin = choose(self.pulumi, self.home.pulumi)
+        return False
+
+    def _tidy(self, say: Say) -> bool:
+        del say
+        cache = self.home.cache / "go-build"
+        if not cache.exists():
+            return False
+        shutil.rmtree(cache, ignore_errors=True)
+        return True
+
+    def _deploy(self, say: Say) -> bool:
+        self.report = self.stack().up(say)
+        return bool(self.report.changes)
+
+
+def _client(layout: Layout) -> httpx.Client:
+    context = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
+    context.load_cert_chain(layout.pki / "admin.crt", layout.pki / "admin.key")
+    return httpx.Client(base_url=layout.api_url, verify=context, timeout=5.0, trust_env=False)
+
+
+def _ok(api: httpx.Client, path: str) -> bool:
+    try:
+        return api.get(path).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _node_ready(api: httpx.Client, name: str) -> bool:
+    try:
+        answer = api.get(f"/api/v1/nodes/{name}")
+    except httpx.HTTPError:
+        return False
+    conditions = answer.json().get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

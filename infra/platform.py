@@ -1,0 +1,33 @@
+"""What an environment provides to the services: the seam between `infra/local` (later `infra/aws`) and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi_kubernetes as k8s
+
+from infra.identity import Identity
+from infra.inventory import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How people reach a service: the node port that is opened for it, if any, and the address to give them."""
+
+    url: str
+    node_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """One environment, ready for services. `images` maps the name of an image to its pinned reference; `storage_class`
+    None takes the cluster's default; `targets` are what the environment itself has to be scraped."""
+
+    identity: Identity
+    provider: k8s.Provider
+    images: Mapping[str, str]
+    doors: Mapping[str, Door]
+    storage_class: str | None
+    targets: tuple[Target, ...]
+    enforces_network_policies: bool

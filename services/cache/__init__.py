@@ -1,0 +1,1 @@
+"""Valkey: shared state of the gateways."""
