@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
@@ -191,6 +191,8 @@ def _refusal(error: msgspec.ValidationError, plain: Mapping[str, Any], where: st
         text = f"unknown key; allowed are {', '.join(sorted(fields))}"
         if near:
             text += f"; did you mean {near[0]}?"
+    elif text.startswith("Invalid enum value"):
+        text = f"allowed are {', '.join(_choices(steps))}"
     value: Any = plain
     for step in steps:
         value = value.get(step) if isinstance(value, Mapping) else None
@@ -198,8 +200,16 @@ def _refusal(error: msgspec.ValidationError, plain: Mapping[str, Any], where: st
     return ConfigurationError(where=where, key=key, value=value, allowed=text[:1].lower() + text[1:])
 
 
-def _fields(steps: list[str]) -> list[str]:
-    section: Any = Settings
+def _type_at(steps: list[str]) -> Any:
+    found: Any = Settings
     for step in steps:
-        section = next(field.type for field in msgspec.structs.fields(section) if field.encode_name == step)
-    return [field.encode_name for field in msgspec.structs.fields(section)]
+        found = next(field.type for field in msgspec.structs.fields(found) if field.encode_name == step)
+    return found
+
+
+def _fields(steps: list[str]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(_type_at(steps))]
+
+
+def _choices(steps: list[str]) -> list[str]:
+    return [str(choice) for choice in get_args(_type_at(steps))]

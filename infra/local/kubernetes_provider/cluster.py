@@ -24,9 +24,7 @@ _CRD_SERVED_SECONDS = 15.0
 
 
 class Cluster:
-    """A Kubernetes API server. All methods raise ApiRefusalError for a failure it reports and ClusterUnreachableError
-    for none.
-    """
+    """A Kubernetes API server. A failure it reports is an ApiRefusalError; no answer, a ClusterUnreachableError."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         """Read the kubeconfig that `settings` names; nothing is sent yet."""
@@ -56,9 +54,7 @@ class Cluster:
         return self._announced.get((group, kind))
 
     async def kind(self, api_version: str, kind: str, *, wait_for_announced: bool = False) -> ApiKind:
-        """The kind as served. Raises UnknownKindError; `wait_for_announced` gives a CRD of this run some seconds to
-        appear.
-        """
+        """The kind as served, or UnknownKindError; `wait_for_announced` gives a CRD of this run seconds to appear."""
         deadline = asyncio.get_running_loop().time() + _CRD_SERVED_SECONDS
         expected = wait_for_announced and (api_version.rpartition("/")[0], kind) in self._announced
         refresh = False
@@ -85,9 +81,7 @@ class Cluster:
     async def apply(
         self, kind: ApiKind, manifest: Mapping[str, Any], manager: str, *, force: bool, dry_run: bool
     ) -> dict[str, Any]:
-        """Server-side apply under `manager`, with strict field validation; the object as it then is (or, dry, would
-        be).
-        """
+        """Server-side apply under `manager`, with strict field validation; the object as it then is, or would be."""
         metadata = manifest["metadata"]
         query = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:

@@ -8,9 +8,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 
 class Engine:
-    """The engine's log. A message that cannot be delivered goes to standard error instead: progress never fails an
-    operation.
-    """
+    """The engine's log. What it does not take goes to standard error instead: progress never fails an operation."""
 
     def __init__(self, address: str) -> None:
         self._address = address

@@ -40,9 +40,7 @@ class ApiRefusalError(ProviderError):
 
 
 class InitializationError(ProviderError):
-    """The object exists but did not become ready. The engine keeps it in the state and goes on with it in the next
-    update.
-    """
+    """The object exists but did not become ready. The engine keeps it, and goes on with it in the next update."""
 
     def __init__(
         self,

@@ -9,8 +9,7 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def write_launcher(folder: Path) -> Path:
-    """Write `pulumi-resource-kubernetes` into `folder` (made if absent) and return its path; put `folder` on the
-    engine's PATH.
+    """Write `pulumi-resource-kubernetes` into `folder` (made if absent), for the engine's PATH; return its path.
 
     It runs this package with the interpreter that called this function, whatever the engine's working directory is.
     """

@@ -43,9 +43,7 @@ def guarded(values: Mapping[str, PropertyValue], kind: str) -> dict[str, Propert
 def recorded(
     live: Mapping[str, Any], inputs: Mapping[str, PropertyValue], manager: str, initial_api_version: str
 ) -> dict[str, PropertyValue]:
-    """The state to keep of a resource: the live object without its managers, and `inputs`, against which the next diff
-    compares.
-    """
+    """The state to keep: the live object without its managers, and `inputs`, against which the next diff compares."""
     shown = {**live, "metadata": {key: value for key, value in live["metadata"].items() if key != "managedFields"}}
     kind = str(live.get("kind"))
     outputs = with_secrets_of(from_plain(shown), PropertyValue(dict(inputs)))
@@ -71,9 +69,7 @@ def recorded_text(state: Mapping[str, PropertyValue], key: str) -> str | None:
 
 
 def foreseen(inputs: Mapping[str, Any], dry_run: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The outputs that a preview of a create can promise: a dry run's object, with all that the real run chooses anew
-    unknown.
-    """
+    """The outputs that a preview of a create can promise: all that the real run chooses anew is unknown."""
     seen = dict(dry_run or inputs)
     metadata = {key: value for key, value in seen.get("metadata", {}).items() if key != "managedFields"}
     for key in ("uid", "resourceVersion", "creationTimestamp", "generation"):

@@ -11,6 +11,7 @@ from infra.local.kubernetes_provider.paths import Path, parse_path, value_at
 
 PATCH_FORCE = "pulumi.com/patchForce"
 _MANAGER_PREFIX = "pulumi-kubernetes-"
+_MESSAGE_END = 500  # characters
 
 
 def field_manager(urn: str) -> str:
@@ -56,7 +57,14 @@ def explained(refusal: ApiRefusalError, manifest: Mapping[str, Any]) -> Provider
         mend = " The credentials in the kubeconfig may not do this: grant the verb, or use other credentials."
     elif is_absent_namespace(refusal):
         mend = " Create the namespace first (in the same program: take metadata.namespace from the Namespace resource)."
-    return ProviderError(f"{describe(manifest)}: {refusal.api_message}{mend}")
+    return ProviderError(f"{describe(manifest)}: {_shortened(refusal.api_message)}{mend}")
+
+
+def _shortened(message: str) -> str:
+    """A refused pod template is printed by the server in full; what is wrong stands at the beginning and the end."""
+    if len(message) <= 2 * _MESSAGE_END:
+        return message
+    return f"{message[:_MESSAGE_END]} ... {message[-_MESSAGE_END:]}"
 
 
 def is_absent_namespace(refusal: ApiRefusalError) -> bool:

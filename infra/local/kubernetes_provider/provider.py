@@ -1,11 +1,13 @@
 """The provider that the Pulumi engine talks to."""
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from pulumi.provider.experimental import provider as protocol
 from pulumi.provider.experimental.property_value import PropertyValue
 
+from infra.local.kubernetes_provider.applying import Applier
 from infra.local.kubernetes_provider.autoname import named
 from infra.local.kubernetes_provider.changes import Changes, changes_between
 from infra.local.kubernetes_provider.cluster import Cluster
@@ -24,11 +26,31 @@ from infra.local.kubernetes_provider.kubeconfig import context_namespace
 from infra.local.kubernetes_provider.lifecycle import Lifecycle
 from infra.local.kubernetes_provider.manifest import guarded, recorded_inputs
 from infra.local.kubernetes_provider.paths import format_path
+from infra.local.kubernetes_provider.previews import Previews
 from infra.local.kubernetes_provider.values import UNKNOWN, fields_of, from_plain, to_plain_map, with_secrets_of
 from infra.local.kubernetes_provider.waiting import Waiter
 
 # The SDK whose programs this provider serves; the engine compares it with the version that the program asks for.
 VERSION = version("pulumi-kubernetes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """What serves objects once the settings are known."""
+
+    cluster: Cluster
+    default_namespace: str
+    waiter: Waiter
+    lifecycle: Lifecycle
+    previews: Previews
+
+    @classmethod
+    def to(cls, settings: ProviderSettings, engine: Engine) -> "_Connection":
+        cluster = Cluster(settings)
+        namespace = settings.namespace or context_namespace(settings.kubeconfig, settings.context)
+        waiter, applier = Waiter(cluster, engine), Applier(cluster, settings)
+        lifecycle = Lifecycle(cluster, applier, settings, namespace, engine=engine, waiter=waiter)
+        return cls(cluster, namespace, waiter, lifecycle, Previews(cluster, applier, engine))
 
 
 class KubernetesProvider(protocol.Provider):
@@ -37,10 +59,7 @@ class KubernetesProvider(protocol.Provider):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._settings = ProviderSettings()
-        self._default_namespace = "default"
-        self._cluster: Cluster | None = None
-        self._waiter: Waiter | None = None
-        self._lifecycle: Lifecycle | None = None
+        self._opened: _Connection | None = None
 
     async def get_schema(self, request: protocol.GetSchemaRequest) -> protocol.GetSchemaResponse:  # noqa: ARG002
         """The package's name and version: a program that uses the SDK needs no more, its types are in the SDK."""
@@ -79,8 +98,9 @@ class KubernetesProvider(protocol.Provider):
                 )
             inputs["metadata"] = metadata
             inputs = named(inputs, to_plain_map(request.old_inputs), request.name, request.random_seed)
-            if not metadata.get("namespace") and await self._objects().is_namespaced(api_version, kind):
-                inputs["metadata"] = {**inputs["metadata"], "namespace": self._default_namespace}
+            connection = self._connection()
+            if not metadata.get("namespace") and await connection.lifecycle.is_namespaced(api_version, kind):
+                inputs["metadata"] = {**inputs["metadata"], "namespace": connection.default_namespace}
         checked = with_secrets_of(from_plain(inputs), PropertyValue(dict(request.new_inputs)))
         return protocol.CheckResponse(inputs=guarded(fields_of(checked), kind))
 
@@ -97,9 +117,9 @@ class KubernetesProvider(protocol.Provider):
         """Create the object, or foresee it."""
         if request.preview:
             return protocol.CreateResponse(
-                properties=await self._objects().preview_create(request.urn, request.properties)
+                properties=await self._connection().previews.create(request.urn, request.properties)
             )
-        stored = await self._objects().create(request.urn, request.properties, request.timeout)
+        stored = await self._connection().lifecycle.create(request.urn, request.properties, request.timeout)
         return protocol.CreateResponse(stored.resource_id, stored.properties)
 
     async def update(self, request: protocol.UpdateRequest) -> protocol.UpdateResponse:
@@ -107,15 +127,17 @@ class KubernetesProvider(protocol.Provider):
         ignored = list(request.ignore_changes)
         if request.preview:
             return protocol.UpdateResponse(
-                await self._objects().preview_update(request.urn, request.olds, request.news, ignored)
+                await self._connection().previews.update(request.urn, request.olds, request.news, ignored)
             )
-        stored = await self._objects().update(request.urn, request.olds, request.news, ignored, request.timeout)
+        stored = await self._connection().lifecycle.update(
+            request.urn, request.olds, request.news, ignored, request.timeout
+        )
         return protocol.UpdateResponse(stored.properties)
 
     async def read(self, request: protocol.ReadRequest) -> protocol.ReadResponse:
         """The object for a refresh, an import or a `get`; an empty answer where there is none."""
         token_kind = kind_of(request.type, to_plain_map(request.inputs or request.properties))
-        stored = await self._objects().read(
+        stored = await self._connection().lifecycle.read(
             request.urn, request.resource_id, request.properties, request.inputs, token_kind=token_kind
         )
         if stored is None:
@@ -125,7 +147,7 @@ class KubernetesProvider(protocol.Provider):
     async def delete(self, request: protocol.DeleteRequest) -> None:
         """Delete the object and see it gone."""
         token_kind = kind_of(request.type, to_plain_map(request.properties))
-        await self._objects().delete(
+        await self._connection().lifecycle.delete(
             request.urn, request.resource_id, request.properties, request.timeout, token_kind=token_kind
         )
 
@@ -145,22 +167,18 @@ class KubernetesProvider(protocol.Provider):
 
     async def cancel(self) -> None:
         """End all waits; objects that are not ready yet are kept in the state as such."""
-        if self._waiter is not None:
-            self._waiter.cancel()
-
-    def _objects(self) -> Lifecycle:
-        if self._lifecycle is None:
-            settings = self._settings
-            self._cluster = Cluster(settings)
-            self._default_namespace = settings.namespace or context_namespace(settings.kubeconfig, settings.context)
-            self._waiter = Waiter(self._cluster, self._engine)
-            self._lifecycle = Lifecycle(self._cluster, settings, self._default_namespace, self._engine, self._waiter)
-        return self._lifecycle
+        if self._opened is not None:
+            self._opened.waiter.cancel()
 
     def close(self) -> None:
         """Let go of the cluster."""
-        if self._cluster is not None:
-            self._cluster.close()
+        if self._opened is not None:
+            self._opened.cluster.close()
+
+    def _connection(self) -> _Connection:
+        if self._opened is None:
+            self._opened = _Connection.to(self._settings, self._engine)
+        return self._opened
 
 
 def _diff_response(changes: Changes) -> protocol.DiffResponse:

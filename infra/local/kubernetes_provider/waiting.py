@@ -90,9 +90,7 @@ class Waiter:
             obj = latest
 
     async def until_gone(self, kind: ApiKind, obj: dict[str, Any], seconds: float, urn: str) -> None:
-        """Wait until this very object (by its uid) is gone. Raises ProviderError, naming what holds it, after
-        `seconds`.
-        """
+        """Wait until this very object (by its uid) is gone; after `seconds`, a ProviderError names what holds it."""
         clock = asyncio.get_running_loop().time
         start, pause, told_at = clock(), _FIRST_PAUSE_SECONDS, clock()
         metadata = obj["metadata"]
