@@ -29,7 +29,7 @@ _RESOURCES = {
 
 def target(identity: Identity) -> Target:
     """What Prometheus scrapes of it."""
-    return Target(identity.of(COMPONENT, AlertTier.PAGE), MONITORING, "http", PORT)
+    return Target(identity.of(COMPONENT, AlertTier.PAGE), MONITORING, "http", PORT, describes_others=True)
 
 
 class KubeStateMetrics(pulumi.ComponentResource):

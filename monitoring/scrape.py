@@ -30,9 +30,16 @@ def prometheus_config(
 
 def _pods(target: Target) -> Mapping[str, Any]:
     """A job for the pods of one part. Their labels tell replica, part and whom trouble disturbs."""
+    about_the_pod = [
+        _copy("__meta_kubernetes_namespace", "namespace"),
+        _copy("__meta_kubernetes_pod_name", "pod"),
+        _copy("__meta_kubernetes_pod_node_name", "node"),
+        _copy("__meta_kubernetes_pod_label_llmp_dev_alert_tier", "tier"),
+    ]
     return {
         "job_name": target.job,
         "metrics_path": target.path,
+        "honor_labels": target.describes_others,
         "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": [target.namespace]}}],
         "relabel_configs": [
             _keep("__meta_kubernetes_pod_label_app_kubernetes_io_name", target.identity.component),
@@ -43,10 +50,7 @@ def _pods(target: Target) -> Mapping[str, Any]:
                 "regex": "Succeeded|Failed",
                 "action": "drop",
             },
-            _copy("__meta_kubernetes_namespace", "namespace"),
-            _copy("__meta_kubernetes_pod_name", "pod"),
-            _copy("__meta_kubernetes_pod_node_name", "node"),
-            _copy("__meta_kubernetes_pod_label_llmp_dev_alert_tier", "tier"),
+            *([] if target.describes_others else about_the_pod),
         ],
     }
 

@@ -117,7 +117,7 @@ def _print_result(work: BringUp, seconds: float) -> None:
 
 def curl_line(url: str, key: str, model: str) -> str:
     """A command that asks the gateway something."""
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}], "temperature": 0}}'
     return (
         f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'"

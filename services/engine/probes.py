@@ -23,7 +23,7 @@ SCHEDULE_SECONDS = 300
 PRE_STOP_SECONDS = 10
 """Endpoints and the gateway's replica list must drop the pod before it stops to accept."""
 TEARDOWN_SECONDS = 30
-"""After the drain the processes still exit: 5 to 8 s measured, 17 s with the trace collector gone, because the last spans
+"""After the drain the processes still exit: 5 to 8 s measured, 17 s with the trace collector gone: the last spans
 are tried again."""
 
 

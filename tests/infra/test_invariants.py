@@ -21,10 +21,7 @@ from infra.secrets import Secrets
 from infra.settings import read_stack_file
 
 REPOSITORY = Path(__file__).parents[2]
-IMAGES = (
-    "coredns metrics-server local-path-provisioner kube-state-metrics prometheus alertmanager jaeger services valkey "
-    "weights engine-cpu base"
-).split()
+IMAGES = ["coredns", "metrics-server", "local-path-provisioner", "kube-state-metrics", "prometheus", "alertmanager", "jaeger", "services", "valkey", "weights", "engine-cpu", "base"]
 
 
 @cache
