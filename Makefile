@@ -21,7 +21,7 @@ chat: $(INSTALLED)        ## make chat Q="What is the capital of France?"
 
 test: $(INSTALLED)        ## everything that needs no running platform
 	@$(LLMP) build --programs
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest -n 2 --dist loadfile
 
 test-cluster: $(INSTALLED) ## tests on the running local platform
 	@$(VENV)/bin/pytest -m cluster

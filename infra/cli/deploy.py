@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,6 +26,7 @@ console = Console()
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(up)
+    app.command()(build)
     app.command()(preview)
     app.command()(destroy)
     app.command()(down)
@@ -38,6 +40,15 @@ def up(stack: StackOption = "local", context: ContextOption = None) -> None:
     progress = work.graph().run(for_console(console))
     _print_phases(progress)
     _print_result(work, time.monotonic() - began)
+
+
+def build(
+    programs: Annotated[bool, typer.Option("--programs", help="Only the programs that tests need, no images.")] = False,
+) -> None:
+    """Build what `up` needs, and start nothing."""
+    work = bring_up("local")
+    progress = work.build_graph(images=not programs).run(for_console(console))
+    _print_phases(progress)
 
 
 def preview(stack: StackOption = "local", context: ContextOption = None) -> None:
@@ -117,7 +128,8 @@ def _print_result(work: BringUp, seconds: float) -> None:
 
 def curl_line(url: str, key: str, model: str) -> str:
     """A command that asks the gateway something."""
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}], "temperature": 0}}'
+    question = '[{"role": "user", "content": "What is the capital of France?"}]'
+    body = f'{{"model": "{model}", "messages": {question}, "temperature": 0}}'
     return (
         f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'"

@@ -31,7 +31,7 @@ from infra.local.kubernetes_plugin import Plugin, choose
 from infra.local.platform import doorways
 from infra.local.steps import Graph, Step
 from infra.local.toolchain.build import Toolchain
-from infra.local.toolchain.families import FAMILIES, KUBERNETES, PAUSE, PULUMI, Family
+from infra.local.toolchain.families import FAMILIES, KUBERNETES, PAUSE, PROMETHEUS, PULUMI, Family
 from infra.local.toolchain.go import find_go
 from infra.settings import Settings
 from infra.stack import Report, Stack
@@ -102,6 +102,16 @@ class BringUp:
             loads = tuple(step.name for step in graph.steps if step.name.startswith("load-"))
             graph.add([Step("tidy", "Drop the compiler's cache", self._tidy, self._compiles(graph))])
         graph.add([Step("deploy", f"Pulumi stack {self.name}", self._deploy, ("plugin", *loads))])
+        return graph
+
+    def build_graph(self, *, images: bool) -> Graph:
+        """What can be made without starting anything: with `images` all of it, else the programs that tests run."""
+        graph = Graph()
+        wanted = FAMILIES if images else (KUBERNETES, PULUMI, PROMETHEUS)
+        graph.add(step for family in wanted for step in self._program_steps(family))
+        if images:
+            made = [step for step in self._cluster_steps() if step.name.startswith(("packages", "base", "image-"))]
+            graph.add(made)
         return graph
 
     def _builds_pulumi(self) -> bool:

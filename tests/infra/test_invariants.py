@@ -16,12 +16,13 @@ from infra import program
 from infra.identity import Identity
 from infra.local import platform as local
 from infra.local.cluster.layout import Layout
+from infra.local.images.catalogue import BINARY_IMAGES, CONTAINERFILE_IMAGES
 from infra.platform import Platform
 from infra.secrets import Secrets
 from infra.settings import read_stack_file
 
 REPOSITORY = Path(__file__).parents[2]
-IMAGES = ["coredns", "metrics-server", "local-path-provisioner", "kube-state-metrics", "prometheus", "alertmanager", "jaeger", "services", "valkey", "weights", "engine-cpu", "base"]
+IMAGES = ("base", *(image.name for image in (*BINARY_IMAGES, *CONTAINERFILE_IMAGES)))
 
 
 @cache

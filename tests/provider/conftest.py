@@ -11,25 +11,15 @@ import pulumi
 import pulumi_kubernetes
 import pytest
 from kubernetes import client, config
-from provider_control_plane import BINARIES, ControlPlane, missing_binaries, running_control_plane
 from pulumi import automation
 
 from infra.local.kubernetes_provider import write_launcher
+from infra.local.toolchain.families import PULUMI
 
 PASSPHRASE = "a passphrase for the tests"
 
 # Receives the options that place a resource in the tests' cluster.
 Program = Callable[[pulumi.ResourceOptions], None]
-
-
-@pytest.fixture(scope="session")
-def control_plane(tmp_path_factory) -> Iterator[ControlPlane]:
-    """A running control plane; the tests that need it are skipped where its programs are not built."""
-    missing = missing_binaries()
-    if missing:
-        pytest.skip(f"not in {BINARIES} (set LLMP_BIN): {', '.join(missing)}")
-    with running_control_plane(tmp_path_factory.mktemp("control-plane")) as plane:
-        yield plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +62,9 @@ class Kubernetes:
 
 
 @pytest.fixture(scope="session")
-def kubernetes(control_plane) -> Kubernetes:
+def kubernetes(kubeconfig) -> Kubernetes:
     """A client of the tests' own."""
-    return Kubernetes(config.new_client_from_config(str(control_plane.kubeconfig)))
+    return Kubernetes(config.new_client_from_config(str(kubeconfig)))
 
 
 @pytest.fixture
@@ -150,7 +140,7 @@ class Deployed:
 
 
 @pytest.fixture(scope="session")
-def pulumi_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
+def pulumi_environment(tmp_path_factory, program) -> Iterator[dict[str, str]]:
     """A Pulumi installation of the tests' own, whose `kubernetes` plugin is this provider."""
     home = tmp_path_factory.mktemp("pulumi-home")
     launchers = tmp_path_factory.mktemp("launchers")
@@ -160,7 +150,7 @@ def pulumi_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PATH": f"{launchers}:{BINARIES}:{os.environ['PATH']}",
+        "PATH": f"{launchers}:{program(PULUMI, 'pulumi').parent}:{os.environ['PATH']}",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
@@ -175,7 +165,7 @@ def pulumi_command(pulumi_environment) -> automation.PulumiCommand:
 
 
 @pytest.fixture
-def make_stack(control_plane, pulumi_environment, pulumi_command, tmp_path) -> Callable[..., Deployed]:
+def make_stack(kubeconfig, pulumi_environment, pulumi_command, tmp_path) -> Callable[..., Deployed]:
     """Make a stack; keyword arguments become settings of its kubernetes.Provider."""
 
     def make(**settings) -> Deployed:
@@ -195,7 +185,7 @@ def make_stack(control_plane, pulumi_environment, pulumi_command, tmp_path) -> C
         # no test reads them.
         stack.outputs = dict
         stack.info = lambda show_secrets=None: "not asked for"
-        return Deployed(stack, folder, control_plane.kubeconfig.read_text(), settings)
+        return Deployed(stack, folder, kubeconfig.read_text(), settings)
 
     return make
 
