@@ -178,7 +178,7 @@ def test_a_new_kubeconfig_of_the_same_cluster_replaces_nothing(make_stack, names
         k8s.core.v1.ConfigMap("kept", metadata={"namespace": namespace}, data={"a": "1"}, opts=in_cluster)
 
     stack.up(program)
-    stack.settings["context"] = "tests"
+    stack.settings["context"] = "standalone"
     assert stack.preview(program)[0] == {"same": 2, "update": 1}, "only the provider is updated"
     stack.settings["cluster_identifier"] = "another"
     assert stack.preview(program)[0].get("replace") == 2, "another cluster means another provider and another object"

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import httpx
 
 from infra.errors import ClusterError
 from infra.local.cluster.pki import write_kubeconfig, write_pki
-from infra.local.cluster.programs import ControlPlane
+from infra.local.cluster.programs import ControlPlane, Program
 
 _START_SECONDS = 60.0
 _LOOPBACK = IPv4Address("127.0.0.1")
@@ -41,24 +42,30 @@ def standalone(folder: Path, binary: Callable[[str], Path]) -> Iterator[Path]:
         write_kubeconfig(plane.pki, file=file, server=plane.url, cluster="standalone")
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for program in plane.programs(binary):
-            # etcd's promise to survive a power cut is worth nothing here, and costs a disk flush a write.
-            extra = ("--unsafe-no-fsync",) if program.name == "etcd" else ()
-            with (folder / f"{program.name}.log").open("wb") as log:
-                processes[program.name] = subprocess.Popen(
-                    [*_DIES_WITH_US, *program.command, *extra],
-                    stdout=log,
-                    stderr=log,
-                    cwd=folder,
-                    start_new_session=True,  # one kill ends the program and whatever it started, and nothing else
-                )
-        _wait_until_ready(plane, processes, folder)
+        store, api, *controllers = plane.programs(binary)
+        # etcd's promise to survive a power cut is worth nothing here, and costs a disk flush a write.
+        processes["etcd"] = _start(replace(store, command=(*store.command, "--unsafe-no-fsync")), folder)
+        processes["kube-apiserver"] = _start(api, folder)
+        # The namespace is the first thing that the controllers' world needs, and not there at once.
+        _wait_for(("/readyz", "/api/v1/namespaces/default"), plane, processes, folder)
+        for program in controllers:  # they end when there is no API server yet, and nobody restarts them here
+            processes[program.name] = _start(program, folder)
+        # Made by a controller: so they run.
+        _wait_for(("/api/v1/namespaces/default/serviceaccounts/default",), plane, processes, folder)
         yield plane.pki / "admin.kubeconfig"
     finally:
         for process in reversed(processes.values()):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _start(program: Program, folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / f"{program.name}.log").open("wb") as log:
+        # A session of its own: one kill ends the program and whatever it started, and nothing else.
+        return subprocess.Popen(
+            [*_DIES_WITH_US, *program.command], stdout=log, stderr=log, cwd=folder, start_new_session=True
+        )
 
 
 def _plane(folder: Path) -> ControlPlane:
@@ -81,18 +88,19 @@ def _plane(folder: Path) -> ControlPlane:
     )
 
 
-def _wait_until_ready(plane: ControlPlane, processes: dict[str, subprocess.Popen[bytes]], folder: Path) -> None:
+def _wait_for(
+    paths: tuple[str, ...], plane: ControlPlane, processes: dict[str, subprocess.Popen[bytes]], folder: Path
+) -> None:
     context = ssl.create_default_context(cafile=str(plane.pki / "ca.crt"))
     context.load_cert_chain(plane.pki / "admin.crt", plane.pki / "admin.key")
     deadline = time.monotonic() + _START_SECONDS
     with httpx.Client(base_url=plane.url, verify=context, timeout=2.0, trust_env=False) as api:
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                # The namespace is the first thing that the controllers' world needs, and not there at once.
-                if api.get("/readyz").is_success and api.get("/api/v1/namespaces/default").is_success:
+                if all(api.get(path).is_success for path in paths):
                     return
             for name, process in processes.items():
-                if process.poll() is not None and name in {"etcd", "kube-apiserver"}:
+                if process.poll() is not None:
                     raise ClusterError(
                         f"{name} ended: {_tail(folder / f'{name}.log')}", mend="see its last lines above"
                     )
