@@ -30,4 +30,3 @@ class Platform:
     doors: Mapping[str, Door]
     storage_class: str | None
     targets: tuple[Target, ...]
-    enforces_network_policies: bool

@@ -16,3 +16,5 @@ DEBIAN = "bookworm"
 PULUMI = "3.259.0"
 # The version of the real kubernetes plugin; the SDK in requirements/ is of the same version.
 PULUMI_KUBERNETES = "4.32.0"
+# The format of the CNI configuration that containerd 1.6 and every plugin package of Debian 12 understand.
+CNI = "0.4.0"

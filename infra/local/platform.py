@@ -59,7 +59,6 @@ def embedded(
         doors={door.name: Door(f"http://{_LOOPBACK}:{door.port}", door.node_port) for door in doorways(ports)},
         storage_class=STORAGE_CLASS,
         targets=(coredns.target(identity),),
-        enforces_network_policies=False,
     )
 
 
@@ -75,5 +74,4 @@ def existing(
         doors={door.name: Door(f"http://{_LOOPBACK}:{door.port}") for door in doorways(ports)},
         storage_class=None,
         targets=(),
-        enforces_network_policies=True,
     )

@@ -22,6 +22,7 @@ PROGRAMS = {
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
+    "nft": "nftables",
     "nsenter": "util-linux",
     "runc": "runc",
     "socat": "socat",

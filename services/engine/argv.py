@@ -86,7 +86,7 @@ def environment(spec: ModelSpec) -> dict[str, str]:
                 "LD_PRELOAD": "libtcmalloc_minimal.so.4",
             }
         case NvidiaGpu():
-            # An NVLink multicast rendezvous can hang where others hold GPUs of the host (knowledge/engines.md 3.3).
+            # An NVLink multicast rendezvous can hang where others hold GPUs of the host.
             if spec.gpus > 1:
                 variables |= {
                     "VLLM_ALLREDUCE_USE_SYMM_MEM": "0",

@@ -274,7 +274,7 @@ class ModelSpec:
             "quantization",
             self.quantization,
             "none on CPU",
-            "vLLM 0.32 loads fp8 there and then gives no answer (knowledge/engines.md 4.2).",
+            "vLLM 0.32 loads fp8 there and then gives no answer.",
         )
         _require(
             self.max_model_len <= self.kv_cache_tokens,
@@ -309,7 +309,7 @@ SMOLLM2 = ModelSpec(
     folder="/models/smollm2",
     architecture=Architecture(parameters=134_515_008, layers=30, kv_heads=3, head_size=64, context_length=8192),
     hardware=Cpu(cores=1.0, kv_cache_gib=1),
-    # bfloat16 on a CPU with AMX changes answers of this small model (knowledge/engines.md 1.3).
+    # bfloat16 on a CPU with AMX changes answers of this small model.
     dtype="float32",
     max_model_len=2048,
     max_num_seqs=16,

@@ -1,7 +1,7 @@
 """The tokenizer of a GGUF file as tokenizer.json, tokenizer_config.json and chat template.
 
 Built from the file's fields: Transformers' own reading of this file takes `<|im_start|>` for the end of a turn, so that
-chats never stop (knowledge/engines.md 2).
+chats never stop.
 """
 
 from __future__ import annotations

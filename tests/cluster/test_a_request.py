@@ -9,7 +9,7 @@ import uuid
 import httpx
 import openai
 import pytest
-from conftest import Running, eventually
+from running_platform import Running, eventually
 
 # The first token leads the second by 1.75 logits on the whole path: no kernel or batch changes this answer.
 QUESTION = "Answer with one word. What is the capital of France?"

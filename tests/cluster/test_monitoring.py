@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import Running, eventually
+from running_platform import Running, eventually
 
 ENGINE = "app.kubernetes.io/name=engine-smollm2"
 

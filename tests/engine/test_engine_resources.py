@@ -13,9 +13,7 @@ from services.engine.resources import pod_resources
 
 def test_the_embedded_model_asks_for_what_was_measured():
     resources = pod_resources(SMOLLM2)
-    assert (resources.memory_request_gib, resources.memory_limit_gib) == (4, 6), (
-        "3.3 GiB seen; knowledge/engines.md 1.2"
-    )
+    assert (resources.memory_request_gib, resources.memory_limit_gib) == (4, 6), "3.3 GiB seen"
     assert (resources.gpus, resources.shm_gib) == (0, 1)
 
 

@@ -16,9 +16,9 @@ from infra.workloads import deployment
 COMPONENT = "coredns"
 NAMESPACE = "kube-system"
 _METRICS_PORT = 9153
-# Not 53: the pod is no root. No `forward`: the node has no way out, and a name outside the cluster should fail at
+# No `forward`: the node has no way out, and a name outside the cluster should fail at
 # once. A TTL of 1 s: the gateway learns of new and gone replicas from DNS.
-_COREFILE = f""".:1053 {{
+_COREFILE = f""".:53 {{
     errors
     health :8080
     ready :8181
@@ -65,8 +65,8 @@ class CoreDns(pulumi.ComponentResource):
             image=image,
             args=["-conf", "/etc/coredns/Corefile"],
             ports=[
-                core.v1.ContainerPortArgs(name="dns", container_port=1053, protocol="UDP"),
-                core.v1.ContainerPortArgs(name="dns-tcp", container_port=1053),
+                core.v1.ContainerPortArgs(name="dns", container_port=53, protocol="UDP"),
+                core.v1.ContainerPortArgs(name="dns-tcp", container_port=53),
                 core.v1.ContainerPortArgs(name="metrics", container_port=_METRICS_PORT),
                 core.v1.ContainerPortArgs(name="health", container_port=8080),
                 core.v1.ContainerPortArgs(name="ready", container_port=8181),

@@ -94,6 +94,7 @@ class Node:
                 containerd=on_path("containerd"),
                 kubelet=self.binary("kubelet"),
                 kube_proxy=self.binary("kube-proxy"),
+                python=Path(sys.executable),
             ),
             *node_config.forwarders(self.layout, on_path("socat"), self.ports),
         ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from infra.local.cluster.layout import Layout
 from infra.local.cluster.pki import Subject
 from infra.local.cluster.programs import Program, command
+from infra.versions import CNI
 
 PAUSE_IMAGE = "localhost/llmp/pause:1"
 
@@ -78,7 +79,7 @@ def cni(layout: Layout) -> str:
         },
         {"type": "portmap", "capabilities": {"portMappings": True}},
     ]
-    return json.dumps({"cniVersion": "0.4.0", "name": "llmp", "plugins": plugins}, indent=1)
+    return json.dumps({"cniVersion": CNI, "name": "llmp", "plugins": plugins}, indent=1)
 
 
 def kubelet(layout: Layout) -> str:
@@ -153,8 +154,8 @@ def kube_proxy(layout: Layout) -> str:
     )
 
 
-def node_programs(layout: Layout, *, containerd: Path, kubelet: Path, kube_proxy: Path) -> list[Program]:
-    """containerd, kubelet, kube-proxy."""
+def node_programs(layout: Layout, *, containerd: Path, kubelet: Path, kube_proxy: Path, python: Path) -> list[Program]:
+    """containerd, kubelet, kube-proxy, and the enforcer of NetworkPolicies, which `python` runs."""
     flags = {
         "config": layout.config / "kubelet.json",
         "kubeconfig": layout.pki / "kubelet.kubeconfig",
@@ -167,6 +168,10 @@ def node_programs(layout: Layout, *, containerd: Path, kubelet: Path, kube_proxy
         Program("containerd", (str(containerd), "--config", str(layout.config / "containerd.toml"))),
         Program("kubelet", command(kubelet, flags)),
         Program("kube-proxy", command(kube_proxy, {"config": layout.config / "kube-proxy.json"})),
+        Program(
+            "network-policies",
+            (str(python), "-m", "infra.local.cluster.network_policies", str(layout.pki), layout.api_url),
+        ),
     ]
 
 

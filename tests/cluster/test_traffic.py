@@ -1,0 +1,43 @@
+"""NetworkPolicies hold on the running platform: who may talk does, who may not is cut off."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes.stream import stream
+from running_platform import Running
+
+TRY = "import socket; socket.create_connection(({host!r}, {port}), timeout=3); print('connected')"
+
+
+def connects(platform: Running, namespace: str, component: str, host: str, port: int) -> bool:
+    label = f"app.kubernetes.io/name={component}"
+    pod = platform.core.list_namespaced_pod(namespace, label_selector=label).items[0]
+    answer = stream(
+        platform.core.connect_get_namespaced_pod_exec,
+        pod.metadata.name,
+        namespace,
+        container=pod.spec.containers[-1].name,
+        command=["python3", "-c", TRY.format(host=f"{host}.svc.cluster.local", port=port)],
+        stdout=True,
+        stderr=True,
+        stdin=False,
+        tty=False,
+    )
+    return "connected" in answer
+
+
+@pytest.mark.parametrize(
+    ("namespace", "component", "host", "port", "may"),
+    [
+        ("serving", "gateway", "engine-smollm2.serving", 8000, True),
+        ("serving", "gateway", "valkey.serving", 6379, True),
+        ("serving", "gateway", "jaeger.monitoring", 4318, True),
+        ("serving", "gateway", "prometheus.monitoring", 9090, False),
+        ("serving", "gateway", "alertmanager.monitoring", 9093, False),
+        ("serving", "valkey", "engine-smollm2.serving", 8000, False),
+        ("monitoring", "alert-receiver", "gateway.serving", 8080, False),
+        ("monitoring", "alert-receiver", "engine-smollm2.serving", 8000, False),
+    ],
+)
+def test_traffic_is_what_the_policies_say(platform, namespace, component, host, port, may):
+    assert connects(platform, namespace, component, host, port) is may
