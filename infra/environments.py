@@ -32,8 +32,8 @@ def main() -> None:
 def environment(settings: Settings, home: Home) -> Callable[[Identity], Platform]:
     """What makes the Platform of the stack's environment."""
     toolchain = Toolchain(home.programs, home.cache / "go-build", find_go(home.cache))
-    images = references(toolchain)
     cluster = settings.cluster
+    images = references(toolchain, cluster.registry)
     if cluster.context or cluster.kubeconfig:
         return partial(
             local.existing, kubeconfig=cluster.kubeconfig, context=cluster.context, ports=cluster.ports, images=images

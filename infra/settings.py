@@ -49,10 +49,12 @@ class LocalPorts(_Section, frozen=True, kw_only=True):
 
 
 class ClusterSettings(_Section, frozen=True, kw_only=True):
-    """Which cluster. Without `context` and `kubeconfig` the environment makes its own."""
+    """Which cluster. Without `context` and `kubeconfig` the environment makes its own. `registry` is where nodes pull
+    the images from; the cluster of this machine holds them already, under the default."""
 
     context: str | None = None
     kubeconfig: str | None = None
+    registry: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$")] = "localhost/llmp"
     ports: LocalPorts = LocalPorts()
 
 

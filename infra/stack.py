@@ -57,11 +57,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack whose state lies with the local platform. `repository` holds Pulumi.yaml and the stack files."""
+    """A stack whose state lies with the local platform. `file` is its `Pulumi.<stack>.yaml`, beside Pulumi.yaml."""
 
     name: str
     settings: Settings
-    repository: Path
+    file: Path
     home: Home
     pulumi: Path
     plugin: Plugin
@@ -169,11 +169,11 @@ class Stack:
         folder = self.home.pulumi / "work"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._backend.mkdir(parents=True, exist_ok=True, mode=0o700)
-        project = yaml.safe_load((self.repository / "Pulumi.yaml").read_text())
+        project = yaml.safe_load(self.file.with_name("Pulumi.yaml").read_text())
         project.pop("main", None)
         (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
         name = f"Pulumi.{self.name}.yaml"
-        document = yaml.safe_load((self.repository / name).read_text())
+        document = yaml.safe_load(self.file.read_text())
         if (folder / name).exists():
             salt = (yaml.safe_load((folder / name).read_text()) or {}).get("encryptionsalt")
             if salt:

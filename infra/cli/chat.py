@@ -12,7 +12,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from infra.cli.context import StackOption, bring_up
+from infra.cli.context import ContextOption, StackOption, bring_up
 from infra.errors import ClusterError
 
 _TIMEOUT = httpx.Timeout(connect=5.0, read=120.0, write=10.0, pool=5.0)
@@ -26,10 +26,11 @@ def register(app: typer.Typer) -> None:
 def chat(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     stack: StackOption = "local",
+    context: ContextOption = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="End the answer after so many tokens.")] = 256,
 ) -> None:
     """Stream an answer through the gateway; time to first token and tokens per second follow it."""
-    outputs = bring_up(stack).stack().outputs()
+    outputs = bring_up(stack, context).stack().outputs()
     if "gateway_url" not in outputs:
         raise ClusterError(f"the stack {stack} is not up", mend=f"llmp up -s {stack}")
     request = {

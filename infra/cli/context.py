@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +22,15 @@ ContextOption = Annotated[
 
 
 def bring_up(stack: str, context: str | None = None) -> BringUp:
-    """The stack of that name. Refuses a wrong stack file before anything starts."""
-    settings = read_stack_file(REPOSITORY / f"Pulumi.{stack}.yaml")
+    """The stack of that name. Refuses a wrong stack file before anything starts.
+
+    On another cluster it is a stack of its own: one state for two clusters would make `up` on the second delete what
+    stands on the first.
+    """
+    file = REPOSITORY / f"Pulumi.{stack}.yaml"
+    settings = read_stack_file(file)
     if context is not None:
         cluster = msgspec.structs.replace(settings.cluster, context=context)
         settings = msgspec.structs.replace(settings, cluster=cluster)
-    return BringUp(stack, settings, REPOSITORY, Home.from_environment())
+    name = stack if context is None else f"{stack}.{re.sub(r'[^A-Za-z0-9_.-]', '-', context)}"
+    return BringUp(name, settings, file, Home.from_environment())

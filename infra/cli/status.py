@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from urllib3.exceptions import HTTPError
 
-from infra.cli.context import StackOption, bring_up
+from infra.cli.context import ContextOption, StackOption, bring_up
 from infra.errors import BuildError
 from infra.local.bring_up import BringUp
 from infra.local.home import Home
@@ -51,9 +51,9 @@ def register(app: typer.Typer) -> None:
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(kubectl)
 
 
-def status(stack: StackOption = "local") -> None:
+def status(stack: StackOption = "local", context: ContextOption = None) -> None:
     """Show each part's health and address. Exit code 1 when something is not well."""
-    work = bring_up(stack)
+    work = bring_up(stack, context)
     parts = [*_node(work), *_workloads(work), *_doors(work)]
     table = Table("", "part", "state", "address")
     for part in parts:
@@ -68,11 +68,11 @@ def status(stack: StackOption = "local") -> None:
         raise typer.Exit(1)
 
 
-def kubectl(context: typer.Context) -> None:
+def kubectl(call: typer.Context) -> None:
     """kubectl on the local cluster: the one on PATH, else the one of a Python package."""
     home = Home.from_environment()
     environment = {**os.environ, "KUBECONFIG": str(home.kubeconfig)}
-    raise typer.Exit(subprocess.run([find_kubectl(home), *context.args], env=environment, check=False).returncode)
+    raise typer.Exit(subprocess.run([find_kubectl(home), *call.args], env=environment, check=False).returncode)
 
 
 def find_kubectl(home: Home) -> Path:

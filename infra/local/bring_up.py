@@ -47,7 +47,7 @@ class BringUp:
 
     name: str
     settings: Settings
-    repository: Path
+    file: Path
     home: Home
     report: Report | None = None
     plugin: Plugin | None = None
@@ -82,7 +82,7 @@ class BringUp:
     def stack(self) -> Stack:
         """The stack with the engine and plugin of this machine."""
         plugin = self.plugin or choose(self.pulumi, self.home.pulumi)
-        return Stack(self.name, self.settings, self.repository, self.home, self.pulumi, plugin)
+        return Stack(self.name, self.settings, self.file, self.home, self.pulumi, plugin)
 
     @property
     def makes_cluster(self) -> bool:

@@ -1,8 +1,9 @@
 """A graph of named steps, run as early as their needs allow, with a display of what is going on.
 
-Compiles run one at a time, in the order given (each uses every core by itself); everything else runs beside them, so
-that downloads overlap with compiles. A failed step lets the running ones finish, starts no more, and its error is
-raised at the end: what was finished stays finished, and the next run continues from there.
+Compiles run one at a time, because each uses every core by itself: of those that may start, the first in the order
+given. Everything else runs beside them, so that downloads overlap with compiles. A failed step lets the running ones
+finish, starts no more, and its error is raised at the end: what was finished stays finished, and the next run
+continues from there.
 """
 
 from __future__ import annotations
@@ -85,17 +86,19 @@ class Graph:
 
 
 def _drive(order: TopologicalSorter[str], progress: dict[str, Progress], display: Display) -> None:
-    failed = False
+    places = {name: place for place, name in enumerate(progress)}
+    ready: set[str] = set()
     running: dict[Future[None], str] = {}
-    with (
-        ThreadPoolExecutor(len(progress), thread_name_prefix="step") as anything,
-        ThreadPoolExecutor(1, thread_name_prefix="compile") as compiler,
-    ):
+    failed = False
+    with ThreadPoolExecutor(len(progress), thread_name_prefix="step") as pool:
         while order.is_active():
-            ready = () if failed else order.get_ready()
-            for item in (progress[name] for name in ready):
-                pool = compiler if item.step.compiles else anything
-                running[pool.submit(_work, item, display)] = item.step.name
+            ready |= set(order.get_ready())
+            for name in [] if failed else sorted(ready, key=places.__getitem__):
+                compiling = any(progress[other].step.compiles for other in running.values())
+                if compiling and progress[name].step.compiles:
+                    continue
+                ready.discard(name)
+                running[pool.submit(_work, progress[name], display)] = name
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -105,9 +108,6 @@ def _drive(order: TopologicalSorter[str], progress: dict[str, Progress], display
                     order.done(name)
                 else:
                     failed = True
-            if failed:
-                for future in [future for future in running if future.cancel()]:
-                    del running[future]
 
 
 def _work(item: Progress, display: Display) -> None:

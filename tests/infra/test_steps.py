@@ -80,3 +80,23 @@ def test_progress_says_what_was_done_and_what_was_there():
 def test_a_need_that_nobody_meets_is_an_error_of_the_program():
     with pytest.raises(ValueError, match="needed but not defined: nobody"):
         graph(Step("a", "a", lambda _: True, ("nobody",))).run(Silent())
+
+
+def test_of_two_compiles_that_may_start_the_first_in_the_order_given_does():
+    order: list[str] = []
+    fetched = threading.Event()
+
+    def step(name: str, *needs: str) -> Step:
+        return Step(name, name, lambda _: bool(order.append(name)), needs, compiles=True)
+
+    def begin(_):
+        assert fetched.wait(5)
+        return True
+
+    graph(
+        Step("fetch", "fetch", lambda _: fetched.set() or True),
+        step("urgent", "fetch"),
+        Step("early", "early", begin, compiles=True),
+        step("late"),
+    ).run(Silent())
+    assert order == ["urgent", "late"], "what was ready first waits for what matters more"

@@ -14,7 +14,7 @@ from infra.local.toolchain.families import Family
 from infra.versions import DEBIAN
 
 REPOSITORY = Path(__file__).parents[3]
-_PREFIX = "localhost/llmp"
+LOCAL = "localhost/llmp"
 # What every image of ours builds on: Python, certificates, a shell. Public bases for other clusters have as much.
 BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 
@@ -95,11 +95,11 @@ def base_tag() -> str:
 
 
 def base_reference() -> str:
-    return f"{_PREFIX}/base:{base_tag()}"
+    return f"{LOCAL}/base:{base_tag()}"
 
 
-def references(toolchain: Toolchain) -> dict[str, str]:
+def references(toolchain: Toolchain, registry: str = LOCAL) -> dict[str, str]:
     """Name of an image → its reference, without building any: the tag is the hash of the inputs."""
-    found = {image.name: f"{_PREFIX}/{image.name}:{image.tag(toolchain)}" for image in BINARY_IMAGES}
-    found |= {image.name: f"{_PREFIX}/{image.name}:{image.tag()}" for image in CONTAINERFILE_IMAGES}
-    return {**found, "base": base_reference()}
+    tags = {image.name: image.tag(toolchain) for image in BINARY_IMAGES}
+    tags |= {image.name: image.tag() for image in CONTAINERFILE_IMAGES}
+    return {name: f"{registry}/{name}:{tag}" for name, tag in {**tags, "base": base_tag()}.items()}
