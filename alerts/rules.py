@@ -46,8 +46,10 @@ WATCHDOG = Alert(
 )
 
 
-def engine_down(namespace: str, deployment: str) -> Alert:
+def engine_down(namespace: str, deployment: str, startup_budget_seconds: int) -> Alert:
     """No replica of a deployment that should have some is available: users get nothing from that model.
+
+    A deployment is left alone while its first replica may still be loading, for its start-up budget.
 
     Reads the cluster's view and not `up`: a killed pod takes its `up` series with it, and `absent` would not know that
     the deployment was scaled to zero on purpose.
@@ -56,7 +58,8 @@ def engine_down(namespace: str, deployment: str) -> Alert:
     return Alert(
         name="EngineDown",
         expression=f"kube_deployment_status_replicas_available{{{selector}}} == 0"
-        f" and kube_deployment_spec_replicas{{{selector}}} > 0",
+        f" and kube_deployment_spec_replicas{{{selector}}} > 0"
+        f" and time() - kube_deployment_created{{{selector}}} > {startup_budget_seconds}",
         severity=Severity.PAGE,
         summary="No replica of {{ $labels.deployment }} is available",
         description="Every request to the model of {{ $labels.deployment }} fails. "

@@ -22,22 +22,37 @@ def cluster_account(
     namespace: pulumi.Input[str],
     rules: Iterable[rbac.v1.PolicyRuleArgs],
     opts: pulumi.ResourceOptions,
+    *,
+    at_home: Iterable[rbac.v1.PolicyRuleArgs] = (),
 ) -> rbac.v1.ClusterRoleBinding:
-    """An account named as the part, and a role of the cluster bound to it. Depend on the binding."""
+    """An account named as the part, and a role of the cluster bound to it; rights `at_home` hold in its own namespace
+    only. Depend on the binding."""
     component = identity.component
-    cluster_wide = meta.v1.ObjectMetaArgs(name=f"{identity.project}-{component}", labels=identity.labels)
+    cluster_wide = meta.v1.ObjectMetaArgs(
+        name=f"{identity.project}-{identity.stack}-{component}", labels=identity.labels
+    )
     core.v1.ServiceAccount(
         f"{component}-account",
         metadata=meta.v1.ObjectMetaArgs(name=component, namespace=namespace, labels=identity.labels),
         opts=opts,
     )
+    subjects = [rbac.v1.SubjectArgs(kind="ServiceAccount", name=component, namespace=namespace)]
+    group = "rbac.authorization.k8s.io"
+    if at_home := list(at_home):
+        own = meta.v1.ObjectMetaArgs(name=component, namespace=namespace, labels=identity.labels)
+        local = rbac.v1.Role(f"{component}-own-role", metadata=own, rules=at_home, opts=opts)
+        rbac.v1.RoleBinding(
+            f"{component}-own-binding",
+            metadata=own,
+            role_ref=rbac.v1.RoleRefArgs(api_group=group, kind="Role", name=local.metadata.name),
+            subjects=subjects,
+            opts=opts,
+        )
     role = rbac.v1.ClusterRole(f"{component}-role", metadata=cluster_wide, rules=list(rules), opts=opts)
     return rbac.v1.ClusterRoleBinding(
         f"{component}-binding",
         metadata=cluster_wide,
-        role_ref=rbac.v1.RoleRefArgs(
-            api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=role.metadata.name
-        ),
-        subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=component, namespace=namespace)],
+        role_ref=rbac.v1.RoleRefArgs(api_group=group, kind="ClusterRole", name=role.metadata.name),
+        subjects=subjects,
         opts=opts,
     )

@@ -28,6 +28,10 @@ class MachineError(LlmpError):
     """This machine lacks something: install or free it, then run again."""
 
 
+class InterruptedWorkError(LlmpError):
+    """Somebody stopped the work: what is done stays done."""
+
+
 class BuildError(LlmpError):
     """A program or an image could not be built: what is finished is kept, running again continues."""
 

@@ -8,8 +8,8 @@ from pulumi_kubernetes import core, meta
 from infra import network_policy
 from infra.identity import Identity
 
-SERVING = "serving"
-MONITORING = "monitoring"
+SERVING = "llmp-serving"
+MONITORING = "llmp-monitoring"
 
 
 class Namespaces(pulumi.ComponentResource):

@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from infra.identity import Identity
 from infra.inventory import Target
+from infra.network_policy import Allow, Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,12 @@ class Door:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """One environment, ready for services. `images` maps the name of an image to its pinned reference; `storage_class`
-    None takes the cluster's default; `targets` are what the environment itself has to be scraped."""
+    """One environment, ready for services.
+
+    images: name of an image → its pinned reference. storage_class: None takes the cluster's default. targets: what the
+    environment itself has to be scraped. people: the addresses that connections through doors come from; None when
+    nothing is opened to the outside.
+    """
 
     identity: Identity
     provider: k8s.Provider
@@ -30,3 +35,8 @@ class Platform:
     doors: Mapping[str, Door]
     storage_class: str | None
     targets: tuple[Target, ...]
+    people: Peer | None
+
+    def through_door(self, port: int) -> list[Allow]:
+        """Policy rules that let people reach a part on its port."""
+        return [Allow(self.people, port)] if self.people else []

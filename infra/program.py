@@ -23,6 +23,7 @@ from services.cache import deploy as cache
 from services.cache.deploy import Valkey
 from services.engine import deploy as engine
 from services.engine.deploy import Engine, model_spec
+from services.engine.probes import startup_probe
 from services.gateway import deploy as gateway
 from services.gateway.deploy import Gateway
 from services.weights.deploy import Weights
@@ -39,7 +40,8 @@ def run(settings: Settings, secrets: Secrets, environment: Callable[[Identity], 
     spec = model_spec(settings.engine)
     Valkey(platform, namespaces.serving, settings.cache, secrets.cache_password, on_cluster)
     weights = Weights(platform, namespaces.serving, spec, on_cluster)
-    Engine(platform, namespaces.serving, spec, settings.engine.replicas, weights.claim, on_cluster)
+    filled = pulumi.ResourceOptions(provider=platform.provider, depends_on=[weights.job])
+    Engine(platform, namespaces.serving, spec, settings.engine.replicas, weights.claim, filled)
     front = Gateway(platform, namespaces.serving, settings.gateway, [spec], secrets.api_key, on_cluster)
 
     # Monitoring
@@ -52,7 +54,7 @@ def run(settings: Settings, secrets: Secrets, environment: Callable[[Identity], 
         jaeger.target(identity),
         *platform.targets,
     ]
-    alerts = [WATCHDOG, engine_down(SERVING, engine.component(spec))]
+    alerts = [WATCHDOG, engine_down(SERVING, engine.component(spec), startup_probe(spec).budget_seconds)]
     KubeStateMetrics(platform, namespaces.monitoring, on_cluster)
     traces = Jaeger(platform, namespaces.monitoring, settings.monitoring.max_traces, on_cluster)
     receiver = AlertReceiver(platform, namespaces.monitoring, on_cluster)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.errors import ConfigurationError
-from infra.settings import PROJECT
+from infra.settings import PROJECT, SEED
 from services.gateway.keys import KEY_PREFIX
+
+_SHORTEST_SEED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +37,19 @@ class Secrets:
     @classmethod
     def from_config(cls, stack: str) -> Secrets:
         """Secrets from the stack's configuration; raises ConfigurationError naming the command that sets them."""
-        seed = pulumi.Config(PROJECT).get_secret("seed")
+        seed = pulumi.Config(PROJECT).get_secret(SEED)
         if seed is None:
             raise ConfigurationError(
                 where=f"Pulumi.{stack}.yaml",
-                key=f"{PROJECT}:seed",
+                key=f"{PROJECT}:{SEED}",
                 value=None,
                 allowed="a secret of 32 random bytes or more",
-                mend=f'pulumi config set --secret {PROJECT}:seed "$(openssl rand -base64 32)" -s {stack}',
+                mend=f'pulumi config set --secret {PROJECT}:{SEED} "$(openssl rand -base64 32)" -s {stack}',
             )
         return cls.from_seed(seed, stack)
 
 
 def _digest(seed: str, label: str) -> str:
+    if len(seed) < _SHORTEST_SEED:  # an empty one would give keys that everybody can compute
+        raise ValueError(f"the seed of this stack has {len(seed)} characters; {_SHORTEST_SEED} are the least")
     return base64.urlsafe_b64encode(hmac.digest(seed.encode(), label.encode(), "sha256")).rstrip(b"=").decode()

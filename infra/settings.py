@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from infra.errors import ConfigurationError
 
 PROJECT = "llmp"
+SEED = "seed"
 # Namespaces of other programs that a Pulumi stack file may hold beside ours.
 _FOREIGN = ("pulumi:", "aws:", "kubernetes:")
 
@@ -52,8 +53,8 @@ class ClusterSettings(_Section, frozen=True, kw_only=True):
     """Which cluster. Without `context` and `kubeconfig` the environment makes its own. `registry` is where nodes pull
     the images from; the cluster of this machine holds them already, under the default."""
 
-    context: str | None = None
-    kubeconfig: str | None = None
+    context: Annotated[str, Meta(min_length=1)] | None = None
+    kubeconfig: Annotated[str, Meta(min_length=1)] | None = None
     registry: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$")] = "localhost/llmp"
     ports: LocalPorts = LocalPorts()
 
@@ -86,9 +87,9 @@ class GatewayTimeouts(_Section, frozen=True, kw_only=True):
 
 
 class GatewaySettings(_Section, frozen=True, kw_only=True):
-    """The front door."""
+    """The front door. None of it would be no platform, hence at least one."""
 
-    replicas: Replicas = 1
+    replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 4 << 20
     drain_seconds: Annotated[int, Meta(ge=1, le=3600)] = 60
     timeouts: GatewayTimeouts = GatewayTimeouts()
@@ -132,14 +133,14 @@ class Settings(_Section, frozen=True, kw_only=True):
 def read_stack_file(path: Path) -> Settings:
     """Settings of a `Pulumi.<stack>.yaml`. Raises ConfigurationError for anything that is not allowed in it."""
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(), _UniqueKeys)  # noqa: S506  # a subclass of the safe loader
     except FileNotFoundError:
         stacks = sorted(file.name[7:-5] for file in path.parent.glob("Pulumi.*.yaml"))
         raise ConfigurationError(
             where=str(path), key="stack", value=path.name[7:-5], allowed=f"there is no such file; stacks: {stacks}",
             mend="name an existing stack with -s, or write its file",
         ) from None  # fmt: skip
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             where=str(path), key="(whole file)", value="", allowed=f"not YAML: {' '.join(str(error).split())}",
             mend="mend the syntax at the place named",
@@ -157,18 +158,32 @@ def parse(config: Mapping[str, Any], *, where: str) -> Settings:
     JSON text that Pulumi hands to programs. Secrets are read by `infra.secrets`, not here."""
     plain: dict[str, Any] = {}
     for key, value in config.items():
+        if not isinstance(key, str):
+            raise ConfigurationError(where=where, key=repr(key), value=value, allowed=f"keys begin with {PROJECT}:")
         if key.startswith(_FOREIGN):
             continue
         if not key.startswith(f"{PROJECT}:"):
             raise ConfigurationError(where=where, key=key, value=value, allowed=f"keys begin with {PROJECT}:")
-        if isinstance(value, dict) and set(value) == {"secure"}:
-            continue
+        if key == f"{PROJECT}:{SEED}":
+            continue  # the one secret, read by infra.secrets
         plain[key.removeprefix(f"{PROJECT}:")] = _decoded(value)
-    plain.pop("seed", None)  # a secret, read by infra.secrets
     try:
         return msgspec.convert(plain, Settings)
     except msgspec.ValidationError as error:
         raise _refusal(error, plain, where) from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A key that stands twice is an error: YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.YAMLError(f"the key {key!r} stands twice, line {key_node.start_mark.line + 1}")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
 
 
 def _decoded(value: Any) -> Any:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets as random
-import shutil
-import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 from pulumi import automation as auto
 from pulumi.automation import events
@@ -27,6 +23,11 @@ from infra.local.kubernetes_plugin import Plugin
 from infra.secrets import Secrets
 from infra.settings import PROJECT, Settings
 
+# A proxy cannot reach the local node: clients of it must not ask one.
+_PROXY_EXCEPTIONS = {
+    name: ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "10.200.0.0/16", "10.200.0.2"]))
+    for name in ("NO_PROXY", "no_proxy")
+}
 _UNCHANGED = frozenset({"same", "read", "read-discard", "read-replacement"})
 # One replacement is three operations to the engine; people count it once.
 _PARTS = frozenset({"create-replacement", "delete-replaced"})
@@ -57,11 +58,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack whose state lies with the local platform. `file` is its `Pulumi.<stack>.yaml`, beside Pulumi.yaml."""
+    """A stack whose state lies in `folder`. `file` is its `Pulumi.<stack>.yaml`, beside Pulumi.yaml."""
 
     name: str
     settings: Settings
     file: Path
+    folder: Path
     home: Home
     pulumi: Path
     plugin: Plugin
@@ -69,9 +71,9 @@ class Stack:
     def up(self, say: Callable[[str], None]) -> Report:
         """Make it so. Raises ClusterError with what the engine said of each object that failed."""
         report = Report()
-        stack = self._open()
+        self._break_locks_of_the_dead()
         try:
-            result = stack.up(on_event=_Listener(report, say), parallel=32)
+            result = self._open().up(on_event=_Listener(report, say), parallel=32)
         except auto.CommandError as error:
             raise self._failure("up", report, error) from error
         report.outputs = {key: output.value for key, output in result.outputs.items()}
@@ -80,6 +82,7 @@ class Stack:
     def preview(self, say: Callable[[str], None]) -> Report:
         """What `up` would do. Changes nothing."""
         report = Report()
+        self._break_locks_of_the_dead()
         try:
             self._open().preview(on_event=_Listener(report, say), parallel=32)
         except auto.CommandError as error:
@@ -89,6 +92,7 @@ class Stack:
     def destroy(self, say: Callable[[str], None]) -> Report:
         """Delete every object of the stack."""
         report = Report()
+        self._break_locks_of_the_dead()
         try:
             self._open().destroy(on_event=_Listener(report, say), parallel=32)
         except auto.CommandError as error:
@@ -103,32 +107,27 @@ class Stack:
 
     @property
     def _backend(self) -> Path:
-        return self.home.pulumi / "backend"
+        return self.folder / "backend"
 
     def _open(self) -> auto.Stack:
         work = self._work_folder()
-        self._break_locks_of_the_dead()
         return auto.create_or_select_stack(
             stack_name=self.name,
             project_name=PROJECT,
             program=self._program,
             opts=auto.LocalWorkspaceOptions(
                 work_dir=str(work),
-                pulumi_home=str(self.home.pulumi / "home"),
+                pulumi_home=str(self.home.pulumi),
                 env_vars=self._environment(),
                 pulumi_command=auto.PulumiCommand(root=str(self._command_root()), skip_version_check=True),
             ),
         )
 
     def _break_locks_of_the_dead(self) -> None:
-        """An `llmp` that was killed leaves its lock. Locks name the process: one that is gone holds nothing."""
+        """An `llmp` that was killed leaves its lock on the backend. Whoever operates on a stack holds the lock of the
+        state folder (infra.local.lock), so that any lock found here is of a process that is gone."""
         for lock in (self._backend / ".pulumi" / "locks").rglob("*.json"):
-            try:
-                holder = json.loads(lock.read_text())
-            except (OSError, ValueError):
-                continue
-            if holder.get("hostname") == socket.gethostname() and not psutil.pid_exists(int(holder.get("pid", 0))):
-                lock.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
 
     def _program(self) -> None:
         seed = self._secret_file("seed").read_text().strip()
@@ -139,6 +138,7 @@ class Stack:
         path = os.pathsep.join([*map(str, folders), str(self.pulumi.parent), os.environ.get("PATH", "")])
         return {
             "PATH": path,
+            **_PROXY_EXCEPTIONS,
             "PULUMI_BACKEND_URL": f"file://{self._backend}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._secret_file("passphrase")),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -148,7 +148,7 @@ class Stack:
 
     def _command_root(self) -> Path:
         """The Automation API wants `<root>/bin/pulumi`."""
-        link = self.home.pulumi / "command" / "bin" / "pulumi"
+        link = command_link(self.folder)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(self.pulumi)
@@ -156,17 +156,20 @@ class Stack:
 
     def _secret_file(self, name: str) -> Path:
         """A file of random text that only its owner can read, made once a state folder."""
-        path = self.home.pulumi / name
+        path = self.folder / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(mode=0o600)
-            path.write_text(random.token_urlsafe(32))
+            scratch = path.with_suffix(".part")  # whole or not at all: an empty seed would give keys that all can guess
+            scratch.unlink(missing_ok=True)
+            scratch.touch(mode=0o600)
+            scratch.write_text(random.token_urlsafe(32))
+            scratch.replace(path)
         return path
 
     def _work_folder(self) -> Path:
         """The project and stack file, copied: the engine writes its encryption salt into the stack file, and that
         belongs to this machine's passphrase, not into the repository."""
-        folder = self.home.pulumi / "work"
+        folder = self.folder / "work"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._backend.mkdir(parents=True, exist_ok=True, mode=0o700)
         project = yaml.safe_load(self.file.with_name("Pulumi.yaml").read_text())
@@ -185,14 +188,14 @@ class Stack:
         reasons = report.failures or [_tail(str(error))]
         mend = f"mend what is named above and run it again: what is done stays done, `llmp {what}` continues"
         if "currently locked" in str(error):
-            reasons = [f"  another `llmp` works on the stack {self.name}"]
+            reasons = [f"  another program works on the stack {self.name}"]
             mend = "wait until it has ended, then run it again"
         return ClusterError(f"{what} of the stack {self.name} failed:\n" + "\n".join(reasons), mend=mend)
 
 
-def remove_state(home: Home) -> None:
-    """Forget every stack whose state lies here: their cluster is gone."""
-    shutil.rmtree(home.pulumi, ignore_errors=True)
+def command_link(folder: Path) -> Path:
+    """Where a stack remembers which engine it was last run with."""
+    return folder / "command" / "bin" / "pulumi"
 
 
 class _Listener:

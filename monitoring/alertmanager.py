@@ -13,7 +13,7 @@ from infra import network_policy
 from infra.identity import AlertTier, Identity
 from infra.inventory import Target
 from infra.namespaces import MONITORING
-from infra.network_policy import ANYBODY, Allow, Peer
+from infra.network_policy import Allow, Peer
 from infra.platform import Platform
 from infra.pods import Size, container_security, http_probe, pod_security
 from infra.service import service
@@ -85,7 +85,7 @@ class Alertmanager(pulumi.ComponentResource):
             identity,
             namespace,
             child,
-            ingress=[Allow(Peer(MONITORING, "prometheus"), PORT), Allow(ANYBODY, PORT)],
+            ingress=[Allow(Peer(MONITORING, "prometheus"), PORT), *platform.through_door(PORT)],
             egress=[receiver],
         )
         container = core.v1.ContainerArgs(

@@ -13,7 +13,7 @@ from infra import network_policy
 from infra.identity import AlertTier, Identity
 from infra.inventory import Target
 from infra.namespaces import MONITORING, SERVING
-from infra.network_policy import ANYBODY, Allow, Peer
+from infra.network_policy import Allow, Peer
 from infra.platform import Platform
 from infra.pods import Size, container_security, http_probe, pod_security
 from infra.service import service
@@ -114,7 +114,7 @@ class Jaeger(pulumi.ComponentResource):
             ingress=[
                 *(Allow(Peer(SERVING), port) for port in (OTLP_GRPC_PORT, OTLP_HTTP_PORT)),
                 Allow(Peer(MONITORING, "prometheus"), METRICS_PORT),
-                Allow(ANYBODY, QUERY_PORT),
+                *platform.through_door(QUERY_PORT),
             ],
         )
         container = core.v1.ContainerArgs(

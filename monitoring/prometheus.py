@@ -13,6 +13,7 @@ from infra import network_policy
 from infra.accounts import cluster_account, rule
 from infra.identity import AlertTier
 from infra.inventory import Target
+from infra.namespaces import MONITORING
 from infra.network_policy import ANYBODY, Allow, Peer
 from infra.platform import Platform
 from infra.pods import Size, container_security, http_probe, pod_security
@@ -83,10 +84,10 @@ class Prometheus(pulumi.ComponentResource):
             identity,
             namespace,
             child,
-            ingress=[Allow(ANYBODY, PORT)],
+            ingress=platform.through_door(PORT),
             egress=[
                 *(Allow(Peer(target.namespace, target.identity.component), target.port_number) for target in targets),
-                Allow(Peer("monitoring", "alertmanager"), 9093),
+                Allow(Peer(MONITORING, "alertmanager"), 9093),
                 # The API server and the kubelets are no pods: their addresses are the nodes'.
                 *(Allow(ANYBODY, port) for port in (443, 6443, 10250)),
             ],

@@ -12,7 +12,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from infra.cli.context import ContextOption, StackOption, bring_up
+from infra.cli.context import ContextOption, StackOption, bring_up, require_rights
 from infra.errors import ClusterError
 
 _TIMEOUT = httpx.Timeout(connect=5.0, read=120.0, write=10.0, pool=5.0)
@@ -30,7 +30,9 @@ def chat(
     max_tokens: Annotated[int, typer.Option(min=1, help="End the answer after so many tokens.")] = 256,
 ) -> None:
     """Stream an answer through the gateway; time to first token and tokens per second follow it."""
-    outputs = bring_up(stack, context).stack().outputs()
+    work = bring_up(stack, context)
+    require_rights(work)
+    outputs = work.outputs()
     if "gateway_url" not in outputs:
         raise ClusterError(f"the stack {stack} is not up", mend=f"llmp up -s {stack}")
     request = {

@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.cli import doctor
-from infra.cli.context import ContextOption, StackOption, bring_up
+from infra.cli.context import ContextOption, StackOption, bring_up, require_rights, require_root
 from infra.local.bring_up import BringUp
 from infra.local.cluster import node
 from infra.local.cluster.layout import Layout
 from infra.local.display import duration, for_console
 from infra.local.home import Home
+from infra.local.lock import exclusive
 from infra.local.steps import Graph, Progress, Step
-from infra.stack import Report, remove_state
+from infra.stack import Report
 
 console = Console()
 
@@ -36,8 +37,10 @@ def up(stack: StackOption = "local", context: ContextOption = None) -> None:
     """Bring the stack up, and on this machine everything under it. Run again, it changes only what differs."""
     began = time.monotonic()
     work = bring_up(stack, context)
-    doctor.require(work.settings, making_cluster=work.makes_cluster)
-    progress = work.graph().run(for_console(console))
+    require_rights(work)
+    with exclusive(work.home.state), exclusive(work.home.cache):
+        doctor.require(work)
+        progress = work.graph().run(for_console(console))
     _print_phases(progress)
     _print_result(work, time.monotonic() - began)
 
@@ -47,29 +50,35 @@ def build(
 ) -> None:
     """Build what `up` needs, and start nothing."""
     work = bring_up("local")
-    progress = work.build_graph(images=not programs).run(for_console(console))
+    with exclusive(work.home.cache):
+        progress = work.build_graph(images=not programs).run(for_console(console))
     _print_phases(progress)
 
 
 def preview(stack: StackOption = "local", context: ContextOption = None) -> None:
     """Show what `up` would change, and change nothing."""
     work = bring_up(stack, context)
-    _print_changes(_run("Preview", lambda say: work.stack().preview(say)))
+    require_rights(work)
+    with exclusive(work.home.state):
+        _print_changes(_run("Preview", lambda say: work.stack().preview(say)))
 
 
 def destroy(stack: StackOption = "local", context: ContextOption = None) -> None:
     """Delete every object of the stack; the local cluster goes on running (`down` ends it)."""
     work = bring_up(stack, context)
-    report = _run(f"Destroy stack {stack}", lambda say: work.stack().destroy(say))
+    require_rights(work)
+    with exclusive(work.home.state):
+        report = _run(f"Destroy stack {work.name}", lambda say: work.stack().destroy(say))
     console.print(f"destroyed: {report.counts['delete']} objects")
 
 
 def down() -> None:
-    """End the local cluster and remove all it left; what was built stays in the cache."""
+    """End the local cluster and remove all it left. What was built stays in the cache."""
+    require_root()
     home = Home.from_environment()
     began = time.monotonic()
-    node.remove(Layout(home.node))
-    remove_state(home)
+    with exclusive(home.state):
+        node.remove(Layout(home.node))
     console.print(f"the local platform is gone ({duration(time.monotonic() - began)})", highlight=False)
 
 

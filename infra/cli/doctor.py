@@ -10,27 +10,32 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.context import StackOption, bring_up
 from infra.errors import MachineError
 from infra.local import system
+from infra.local.bring_up import BringUp
 from infra.local.cluster.layout import Layout
-from infra.local.cluster.node import Node
+from infra.local.cluster.node import find
 from infra.local.home import Home
 from infra.local.platform import doorways
 from infra.settings import Settings
+from services.engine.deploy import model_spec
+from services.engine.resources import pod_resources
 
 GIB = 1 << 30
 _NEEDED_MEMORY_GIB = 12
 _NEEDED_DISK_GIB = 30
 # With everything built, only the node's own data grows.
-_NEEDED_DISK_WARM_GIB = 5
+_NEEDED_DISK_WARM_GIB = 2
+_NEEDED_DISK_NODE_GIB = 8
+_OTHER_MEMORY_GIB = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +58,21 @@ def register(app: typer.Typer) -> None:
 
 def doctor(stack: StackOption = "local") -> None:
     """Check this machine: system, rights, memory, disk, ports, registries. Exit code 1 when something is amiss."""
-    settings = bring_up(stack).settings
-    findings = [*checks(settings), *registries()]
+    findings = [*checks(bring_up(stack)), *registries()]
     table = Table("", "what", "found", "mend")
     for finding in findings:
         mark = "[green]ok[/green]" if finding.well else "[red]no[/red]"
-        table.add_row(mark, finding.subject, finding.found, finding.mend)
+        table.add_row(mark, escape(finding.subject), escape(finding.found), escape(finding.mend))
     Console().print(table)
     if not all(finding.well for finding in findings):
         raise typer.Exit(1)
 
 
-def require(settings: Settings, *, making_cluster: bool) -> None:
+def require(work: BringUp) -> None:
     """Raise MachineError naming everything that is amiss. Registries are not asked: what they have may be here."""
-    if not making_cluster:
+    if not work.makes_cluster:
         return
-    amiss = [finding for finding in checks(settings) if not finding.well]
+    amiss = [finding for finding in checks(work) if not finding.well]
     if amiss:
         raise MachineError(
             "\n".join(f"{finding.subject}: {finding.found}" for finding in amiss),
@@ -76,9 +80,9 @@ def require(settings: Settings, *, making_cluster: bool) -> None:
         )
 
 
-def checks(settings: Settings) -> Iterator[Finding]:
+def checks(work: BringUp) -> Iterator[Finding]:
     """What can be looked at without the network."""
-    home = Home.from_environment()
+    home, settings = work.home, work.settings
     is_linux = sys.platform == "linux"
     yield Finding(
         "system",
@@ -92,13 +96,8 @@ def checks(settings: Settings) -> Iterator[Finding]:
         "root" if os.geteuid() == 0 else f"user {os.geteuid()}",
         "" if os.geteuid() == 0 else "run as root (sudo -E): the node makes namespaces and mounts",
     )
-    memory = psutil.virtual_memory().total / GIB
-    yield Finding(
-        "memory",
-        f"{memory:.1f} GiB",
-        "" if memory >= _NEEDED_MEMORY_GIB else f"use a machine of {_NEEDED_MEMORY_GIB} GiB or more",
-    )
-    yield _disk(home)
+    yield _memory(settings)
+    yield from _disks(home)
     packages = system.missing_packages()
     apt = shutil.which("apt-get") is not None
     yield Finding(
@@ -106,23 +105,38 @@ def checks(settings: Settings) -> Iterator[Finding]:
         f"to be installed by `up`: {', '.join(packages)}" if packages else "all there",
         "" if not packages or apt else f"install: {', '.join(packages)} (there is no apt-get here)",
     )
-    running = Node(Layout(home.node), Path).process() is not None
+    running = find(Layout(home.node)) is not None
     yield Finding("local node", "running" if running else "not running")
     for door in doorways(settings.cluster.ports):
         yield _port(door.name, door.port, running)
     yield _subnet(Layout(home.node), running)
 
 
-def _disk(home: Home) -> Finding:
-    folder = next(path for path in (home.cache, *home.cache.parents) if path.exists())
-    free = shutil.disk_usage(folder).free / GIB
-    warm = any(home.images.glob("engine-cpu-*.tar"))
-    needed = _NEEDED_DISK_WARM_GIB if warm else _NEEDED_DISK_GIB
+def _memory(settings: Settings) -> Finding:
+    """The engines' requests, and what everything else takes; 12 GiB for one engine of the embedded model."""
+    engines = settings.engine.replicas * pod_resources(model_spec(settings.engine)).memory_request_gib
+    needed = max(_NEEDED_MEMORY_GIB, engines + _OTHER_MEMORY_GIB)
+    total = psutil.virtual_memory().total / GIB
     return Finding(
-        "disk",
-        f"{free:.0f} GiB free at {folder}",
-        "" if free >= needed else f"free {needed} GiB there, or set LLMP_CACHE to a folder on a larger disk",
+        "memory",
+        f"{total:.1f} GiB",
+        "" if total >= needed else f"use a machine of {needed} GiB or more, or ask for less in llmp:engine",
     )
+
+
+def _disks(home: Home) -> Iterator[Finding]:
+    """Room where the cache is, less what an earlier run has put there already, and where the node's data is."""
+    built = sum(file.stat().st_size for file in home.cache.rglob("*") if file.is_file() and not file.is_symlink()) / GIB
+    needs = ((home.cache, max(_NEEDED_DISK_WARM_GIB, _NEEDED_DISK_GIB - built), "LLMP_CACHE"),
+             (home.state, _NEEDED_DISK_NODE_GIB if not home.node.exists() else 1, "LLMP_STATE"))  # fmt: skip
+    for wanted, needed, variable in needs:
+        folder = next(path for path in (wanted, *wanted.parents) if path.exists())
+        free = shutil.disk_usage(folder).free / GIB
+        yield Finding(
+            f"disk of {wanted}",
+            f"{free:.0f} GiB free",
+            "" if free >= needed else f"free {needed:.0f} GiB there, or set {variable} to a folder on a larger disk",
+        )
 
 
 def _port(name: str, port: int, running: bool) -> Finding:

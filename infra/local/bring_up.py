@@ -9,19 +9,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from infra.errors import ClusterError
 from infra.local import system
-from infra.local.cluster import node_config
 from infra.local.cluster.layout import Layout
 from infra.local.cluster.node import Node, wait_until
 from infra.local.home import Home
-from infra.local.images.archive import StaticImage, write_archive
 from infra.local.images.builder import ImageBuilder
 from infra.local.images.catalogue import (
     BINARY_IMAGES,
     CONTAINERFILE_IMAGES,
+    PAUSE_IMAGE,
     BinaryImage,
     ContainerfileImage,
     references,
@@ -31,10 +32,10 @@ from infra.local.kubernetes_plugin import Plugin, choose
 from infra.local.platform import doorways
 from infra.local.steps import Graph, Step
 from infra.local.toolchain.build import Toolchain
-from infra.local.toolchain.families import FAMILIES, KUBERNETES, PAUSE, PROMETHEUS, PULUMI, Family
+from infra.local.toolchain.families import FAMILIES, KUBERNETES, PROMETHEUS, PULUMI, Family
 from infra.local.toolchain.go import find_go
 from infra.settings import Settings
-from infra.stack import Report, Stack
+from infra.stack import Report, Stack, command_link
 from infra.versions import PULUMI as PULUMI_VERSION
 
 Say = Callable[[str], None]
@@ -67,7 +68,9 @@ class BringUp:
     @cached_property
     def node(self) -> Node:
         ports = tuple((door.name, door.port, door.node_port) for door in doorways(self.settings.cluster.ports))
-        return Node(Layout(self.home.node), lambda name: self.toolchain.path(KUBERNETES, name), ports)
+        return Node(
+            Layout(self.home.node), lambda name: self.toolchain.path(KUBERNETES, name), self.images["pause"], ports
+        )
 
     @cached_property
     def pulumi(self) -> Path:
@@ -79,10 +82,31 @@ class BringUp:
                 return Path(found)
         return self.toolchain.path(PULUMI, "pulumi")
 
+    @property
+    def stack_folder(self) -> Path:
+        """Where the stack's state lies: with the cluster of ours that it describes, or by itself."""
+        return self.home.node / "pulumi" if self.makes_cluster else self.home.state / "stacks" / self.name
+
     def stack(self) -> Stack:
-        """The stack with the engine and plugin of this machine."""
-        plugin = self.plugin or choose(self.pulumi, self.home.pulumi)
-        return Stack(self.name, self.settings, self.file, self.home, self.pulumi, plugin)
+        """The stack with the engine and plugin of this machine. ClusterError before there is an engine."""
+        if not self.pulumi.exists():
+            raise ClusterError("nothing has been built yet", mend=f"llmp up -s {self.file_name}")
+        plugin = self.plugin or choose(self.pulumi, self.home)
+        return Stack(self.name, self.settings, self.file, self.stack_folder, self.home, self.pulumi, plugin)
+
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of the last `up`; empty before it. Needs the engine that `up` ran with, and nothing else."""
+        link = command_link(self.stack_folder)
+        if not link.exists():
+            return {}
+        unused = Plugin("reading outputs asks no provider")
+        folder = self.stack_folder
+        return Stack(self.name, self.settings, self.file, folder, self.home, link.resolve(), unused).outputs()
+
+    @property
+    def file_name(self) -> str:
+        """The stack as `-s` names it."""
+        return self.file.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
     @property
     def makes_cluster(self) -> bool:
@@ -100,7 +124,7 @@ class BringUp:
         if self.makes_cluster:
             graph.add(self._cluster_steps())
             loads = tuple(step.name for step in graph.steps if step.name.startswith("load-"))
-            graph.add([Step("tidy", "Drop the compiler's cache", self._tidy, self._compiles(graph))])
+            graph.add([Step("tidy", "Drop the compiler's cache", self._tidy, ("node", *self._compiles(graph)))])
         graph.add([Step("deploy", f"Pulumi stack {self.name}", self._deploy, ("plugin", *loads))])
         return graph
 
@@ -145,12 +169,14 @@ class BringUp:
         steps = [
             Step("packages", "Debian packages", system.install_packages),
             Step("base", "Image base", self.builder.base, ("packages",)),
-            Step("node", "Kubernetes node", self._start_node, ("packages", "compile-kubernetes", "compile-pause")),
+            Step("node", "Kubernetes node", self._start_node, ("packages", "compile-kubernetes", "image-pause")),
         ]
         steps += [self._binary_image(image) for image in BINARY_IMAGES]
         steps += [self._containerfile_image(image) for image in CONTAINERFILE_IMAGES]
         steps.append(self._load("base", needs="base"))
-        steps += [self._load(image.name, needs=f"image-{image.name}") for image in BINARY_IMAGES]
+        steps += [
+            self._load(image.name, needs=f"image-{image.name}") for image in BINARY_IMAGES if image != PAUSE_IMAGE
+        ]
         steps += [self._load(image.name, needs=f"image-{image.name}") for image in CONTAINERFILE_IMAGES]
         return steps
 
@@ -184,34 +210,36 @@ class BringUp:
         hint = f"see the logs in {layout.logs}"
         say("waiting for the API server")
         with _client(layout) as api:
-            wait_until("the API server's start", lambda: _ok(api, "/readyz"), seconds=_READY_SECONDS, hint=hint)
+            wait_until("the API server's start", lambda: self._serves(api), seconds=_READY_SECONDS, hint=hint)
             say("waiting for containerd")
             wait_until("containerd's start", layout.containerd_socket.exists, seconds=_READY_SECONDS, hint=hint)
-            self._load_pause()
+            self._store.load(self.images["pause"], self.builder.archive("pause"))
             say("waiting for the node")
             wait_until("the node's readiness", lambda: _node_ready(api, layout.name), seconds=_READY_SECONDS, hint=hint)
         return started
 
-    def _load_pause(self) -> None:
-        archive = self.home.images / "pause.tar"
-        if not archive.exists():
-            archive.parent.mkdir(parents=True, exist_ok=True)
-            binary = self.toolchain.path(PAUSE, "pause")
-            write_archive(StaticImage(node_config.PAUSE_IMAGE, {"/pause": binary}, ("/pause",)), archive)
-        self._store.load(node_config.PAUSE_IMAGE, archive)
+    def _serves(self, api: httpx.Client) -> bool:
+        """Whether the API server answers; ClusterError with the reason when the node ended as it began."""
+        if self.node.process() is None:
+            log = self.node.layout.logs / "sandbox.log"
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise ClusterError(f"the local node ended at once: {last}", mend="mend what it says, then run again")
+        return _ok(api, "/readyz")
 
     def _choose_plugin(self, say: Say) -> bool:
         del say
-        self.plugin = choose(self.pulumi, self.home.pulumi)
+        self.plugin = choose(self.pulumi, self.home)
         return False
 
     def _tidy(self, say: Say) -> bool:
+        """Gigabytes that only a compile needs, and programs of earlier pins, which the node no longer runs."""
         del say
+        forgotten = [self.toolchain.forget_older(family) for family in FAMILIES]
         cache = self.home.cache / "go-build"
-        if not cache.exists():
-            return False
-        shutil.rmtree(cache, ignore_errors=True)
-        return True
+        if cache.exists():
+            shutil.rmtree(cache, ignore_errors=True)
+            return True
+        return any(forgotten)
 
     def _deploy(self, say: Say) -> bool:
         self.report = self.stack().up(say)

@@ -1,7 +1,9 @@
 """Where the local platform keeps its files, all outside the repository.
 
 cache  what can be made again: programs, wheels, images. `make clean` removes it. $LLMP_CACHE.
-state  what a running platform owns: certificates, etcd, volumes, the Pulumi state. `llmp down` removes it. $LLMP_STATE.
+state  what a running platform owns. $LLMP_STATE. In it `node` has all of the local cluster, the Pulumi state of its
+       stacks included: `llmp down` removes that. `stacks` has the state of stacks on other clusters, which nothing
+       removes: it is the only record of what stands there.
 """
 
 from __future__ import annotations
@@ -21,21 +23,18 @@ class Home:
     @classmethod
     def from_environment(cls) -> Home:
         """The folders that `llmp` uses, from $LLMP_CACHE and $LLMP_STATE or their defaults."""
-        xdg = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        own_state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        state = Path("/var/lib") if os.geteuid() == 0 else own_state
         return cls(
-            cache=Path(os.environ.get("LLMP_CACHE") or xdg / "llmp"),
-            state=Path(os.environ.get("LLMP_STATE") or "/var/lib/llmp"),
+            cache=Path(os.environ.get("LLMP_CACHE") or cache / "llmp"),
+            state=Path(os.environ.get("LLMP_STATE") or state / "llmp"),
         )
 
     @property
     def programs(self) -> Path:
         """Programs built from pinned modules, one folder a family and pin."""
         return self.cache / "programs"
-
-    @property
-    def wheels(self) -> Path:
-        """Packages fetched for their contents: a model, kubectl, Valkey."""
-        return self.cache / "wheels"
 
     @property
     def images(self) -> Path:
@@ -53,6 +52,12 @@ class Home:
         return self.node / "pki" / "admin.kubeconfig"
 
     @property
+    def plugins(self) -> Path:
+        """The launcher of our own `kubernetes` provider, and what is remembered of the real one."""
+        return self.cache / "plugins"
+
+    @property
     def pulumi(self) -> Path:
-        """The Pulumi file backend and its passphrase."""
-        return self.state / "pulumi"
+        """$PULUMI_HOME for the engine: the user's own, where their plugins are, else one in the cache."""
+        own = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+        return own if own.is_dir() else self.cache / "pulumi"

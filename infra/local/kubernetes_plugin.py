@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local.home import Home
 from infra.local.kubernetes_provider.launcher import EXECUTABLE, write_launcher
 from infra.versions import PULUMI_KUBERNETES
 
@@ -28,26 +29,26 @@ class Plugin:
     folder: Path | None = None
 
 
-def choose(pulumi: Path, state: Path) -> Plugin:
-    """Decide, and install the real plugin if it can be had. A refusal is remembered for a week in `state`."""
+def choose(pulumi: Path, home: Home) -> Plugin:
+    """Decide, and install the real plugin if it can be had. A refusal is remembered for a week."""
     if (found := shutil.which(EXECUTABLE)) is not None:
         return Plugin(f"the real plugin on PATH ({found})")
-    if _installed(pulumi):
+    if _installed(pulumi, home):
         return Plugin(f"the real plugin, {PULUMI_KUBERNETES}")
-    memory = state / "kubernetes-plugin-refused"
+    memory = home.plugins / "refused"
     refused = memory.exists() and time.time() - memory.stat().st_mtime < _REFUSAL_HOLDS_SECONDS
-    if not refused and _reachable() and _install(pulumi) and _installed(pulumi):
+    if not refused and _reachable() and _install(pulumi, home) and _installed(pulumi, home):
         return Plugin(f"the real plugin, {PULUMI_KUBERNETES}, installed just now")
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = home.plugins / "python"
+    write_launcher(folder)
     if not refused:
         memory.touch()
-    folder = state / "plugins"
-    write_launcher(folder)
     return Plugin("the one in Python of this repository (the real plugin is neither installed nor obtainable)", folder)
 
 
-def _installed(pulumi: Path) -> bool:
-    done = subprocess.run([pulumi, "plugin", "ls", "--json"], capture_output=True, text=True, check=False)
+def _installed(pulumi: Path, home: Home) -> bool:
+    command = [str(pulumi), "plugin", "ls", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment(home))
     try:
         plugins = json.loads(done.stdout or "[]")
     except ValueError:
@@ -67,9 +68,17 @@ def _reachable() -> bool:
         return False
 
 
-def _install(pulumi: Path) -> bool:
+def _environment(home: Home) -> dict[str, str]:
+    """The home that the engine will look in."""
+    return {**os.environ, "PULUMI_HOME": str(home.pulumi), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+def _install(pulumi: Path, home: Home) -> bool:
     command = [str(pulumi), "plugin", "install", "resource", "kubernetes", PULUMI_KUBERNETES]
     try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=_INSTALL_SECONDS).returncode == 0
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=_INSTALL_SECONDS, env=_environment(home)
+        )
     except subprocess.TimeoutExpired:
         return False
+    return done.returncode == 0

@@ -14,6 +14,7 @@ from infra.local.addons.coredns import CoreDns
 from infra.local.addons.local_path import STORAGE_CLASS, LocalPathStorage
 from infra.local.addons.metrics_server import MetricsServer
 from infra.local.cluster.layout import Layout
+from infra.network_policy import Peer
 from infra.platform import Door, Platform
 from infra.settings import LocalPorts
 
@@ -59,6 +60,7 @@ def embedded(
         doors={door.name: Door(f"http://{_LOOPBACK}:{door.port}", door.node_port) for door in doorways(ports)},
         storage_class=STORAGE_CLASS,
         targets=(coredns.target(identity),),
+        people=Peer(cidr=str(layout.link)),
     )
 
 
@@ -74,4 +76,5 @@ def existing(
         doors={door.name: Door(f"http://{_LOOPBACK}:{door.port}") for door in doorways(ports)},
         storage_class=None,
         targets=(),
+        people=None,
     )

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Protocol
 
+from infra.errors import InterruptedWorkError
+from infra.local.children import end_children
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -101,7 +104,13 @@ def _drive(order: TopologicalSorter[str], progress: dict[str, Progress], display
                 running[pool.submit(_work, progress[name], display)] = name
             if not running:
                 return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            try:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt:
+                end_children()  # the steps that wait for them fail at once, and leaving this block waits for the steps
+                raise InterruptedWorkError(
+                    "interrupted: what is done stays done", mend="run the same command again to continue"
+                ) from None
             for future in done:
                 name = running.pop(future)
                 if future.exception() is None:

@@ -31,6 +31,7 @@ PROGRAMS = {
 }
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_NO_SERVICES = "#!/bin/sh\n# written by llmp while it installs packages\nexit 101\n"
 
 
 def on_path(program: str) -> Path:
@@ -72,11 +73,12 @@ def install_packages(say: Callable[[str], None]) -> bool:
             f"missing: {', '.join(packages)}, and there is no apt-get",
             mend="install the programs named with this system's own package manager, then run again",
         )
-    lent = not _POLICY.exists()
+    lent = not _POLICY.exists() or _POLICY.read_text() == _NO_SERVICES  # ours, of a run that was killed
     if lent:
-        _POLICY.write_text("#!/bin/sh\nexit 101\n")
+        _POLICY.write_text(_NO_SERVICES)
         _POLICY.chmod(0o755)
     try:
+        subprocess.run(["dpkg", "--configure", "-a"], capture_output=True, check=False)  # what a killed run left open
         say("reading package lists")
         _apt("update")
         say(", ".join(packages))

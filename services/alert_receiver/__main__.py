@@ -1,6 +1,7 @@
 """`python -m services.alert_receiver`: POST / takes a notification, GET / returns the last ones, newest last.
 
-Keeps 1,000 notifications in memory and no longer than its process lives: it shows that alerts arrive, it is no archive.
+Keeps 200 notifications in memory, 25 MB at most, and no longer than its process lives: it shows that alerts arrive,
+it is no archive.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from collections import deque
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-_MAX_BODY_BYTES = 1 << 20
-_KEPT = 1000
+_MAX_BODY_BYTES = 128 << 10
+_KEPT = 200
 
 
 class Receiver(ThreadingHTTPServer):

@@ -7,7 +7,7 @@ from pulumi_kubernetes import core
 
 from infra import network_policy
 from infra.namespaces import MONITORING
-from infra.network_policy import ANYBODY, Allow, Peer
+from infra.network_policy import Allow, Peer
 from infra.platform import Platform
 from infra.pods import Size, container_security, http_probe, pod_security
 from infra.service import service
@@ -38,7 +38,7 @@ class AlertReceiver(pulumi.ComponentResource):
             identity,
             namespace,
             child,
-            ingress=[Allow(Peer(MONITORING, "alertmanager"), PORT), Allow(ANYBODY, PORT)],
+            ingress=[Allow(Peer(MONITORING, "alertmanager"), PORT), *platform.through_door(PORT)],
         )
         container = core.v1.ContainerArgs(
             name=COMPONENT,

@@ -20,7 +20,6 @@ from infra.workloads import stateful_set
 COMPONENT = "valkey"
 PORT = 6379
 EXPORTER_PORT = 9121
-ADDRESS = f"{COMPONENT}.{SERVING}.svc.cluster.local:{PORT}"
 # The process needs more than its data: buffers of clients, and the copy of changed pages while a snapshot is written.
 _OVERHEAD_MIB = 64
 

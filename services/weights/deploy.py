@@ -16,7 +16,7 @@ _COPIES = 2
 
 
 class Weights(pulumi.ComponentResource):
-    """`claim` is the name of the volume claim that holds the model's folder once the Job is done."""
+    """`claim` is the name of the volume claim that holds the model's folder once `job` is done: depend on it."""
 
     def __init__(
         self, platform: Platform, namespace: pulumi.Input[str], spec: ModelSpec, opts: pulumi.ResourceOptions
@@ -36,7 +36,7 @@ class Weights(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        job = batch.v1.Job(
+        self.job = batch.v1.Job(
             name,
             metadata=meta.v1.ObjectMetaArgs(namespace=namespace, labels=identity.labels),
             spec=batch.v1.JobSpecArgs(
@@ -75,6 +75,5 @@ class Weights(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        # Depends on the Job, so that whoever mounts the claim finds the weights in it.
-        self.claim = pulumi.Output.all(claim.metadata.name, job.id).apply(lambda both: str(both[0]))
+        self.claim = claim.metadata.apply(lambda metadata: str(metadata.name))
         self.register_outputs({"claim": self.claim})

@@ -11,6 +11,8 @@ import openai
 import pytest
 from running_platform import Running, eventually
 
+from infra.namespaces import SERVING
+
 # The first token leads the second by 1.75 logits on the whole path: no kernel or batch changes this answer.
 QUESTION = "Answer with one word. What is the capital of France?"
 JSON = {"Content-Type": "application/json"}
@@ -67,8 +69,8 @@ def test_a_request_leaves_one_trace_one_log_line_and_one_count_with_the_same_ids
 
     eventually("spans of gateway and engine in one trace", services, seconds=30)
 
-    pod = platform.core.list_namespaced_pod("serving", label_selector="app.kubernetes.io/name=gateway").items[0]
-    log = platform.core.read_namespaced_pod_log(pod.metadata.name, "serving", tail_lines=200)
+    pod = platform.core.list_namespaced_pod(SERVING, label_selector="app.kubernetes.io/name=gateway").items[0]
+    log = platform.core.read_namespaced_pod_log(pod.metadata.name, SERVING, tail_lines=200)
     lines = [json.loads(line) for line in log.splitlines() if request_id in line]
     assert len(lines) == 1, "one request is one line"
     assert lines[0]["trace_id"] == trace_id

@@ -7,6 +7,8 @@ import time
 import pytest
 from running_platform import Running, eventually
 
+from infra.namespaces import SERVING
+
 ENGINE = "app.kubernetes.io/name=engine-smollm2"
 
 
@@ -33,8 +35,8 @@ def test_the_watchdog_beats_at_the_receiver(platform: Running):
 @pytest.mark.timeout(420)
 def test_a_killed_engine_pages_comes_back_and_the_page_resolves(platform: Running):
     began = time.time()
-    pod = platform.core.list_namespaced_pod("serving", label_selector=ENGINE).items[0]
-    platform.core.delete_namespaced_pod(pod.metadata.name, "serving", grace_period_seconds=0)
+    pod = platform.core.list_namespaced_pod(SERVING, label_selector=ENGINE).items[0]
+    platform.core.delete_namespaced_pod(pod.metadata.name, SERVING, grace_period_seconds=0)
 
     def told(status: str) -> list[dict[str, object]]:
         return [

@@ -26,7 +26,7 @@ def node(tmp_path, program) -> Iterator[Node]:
     # Not under pytest's own folder: its path is too long for Unix sockets.
     root = Path("/var/lib/llmp-test")
     layout = Layout(root, name="test", link=IPv4Network("10.200.0.4/30"))
-    yield Node(layout, lambda name: program(KUBERNETES, name), (("gateway", PORT, 30080),))
+    yield Node(layout, lambda name: program(KUBERNETES, name), "localhost/none:0", (("gateway", PORT, 30080),))
     node_module.remove(layout)
 
 
@@ -66,6 +66,7 @@ def start(node: Node) -> None:
 
 def test_a_stopped_node_leaves_nothing(node):
     start(node)
+    assert node.layout.root.stat().st_mode & 0o77 == 0, "volumes inside are writable for all: nobody else gets there"
     assert remains(node.layout), "this test can tell a running node from none"
     assert node.stop() is True
     assert remains(node.layout) == []
@@ -92,7 +93,7 @@ def test_a_second_start_changes_nothing_and_a_changed_port_moves_only_its_door(n
     start(node)
     assert node.start() is False
     before = {program.pid for program in psutil.process_iter() if program.name() == "kube-apiserver"}
-    moved = Node(node.layout, node.binary, (("gateway", PORT + 1, 30080),))
+    moved = Node(node.layout, node.binary, node.pause_image, (("gateway", PORT + 1, 30080),))
     assert moved.start() is True
     after = {program.pid for program in psutil.process_iter() if program.name() == "kube-apiserver"}
     assert before == after, "the control plane does not restart for a door"

@@ -6,6 +6,8 @@ import pytest
 from kubernetes.stream import stream
 from running_platform import Running
 
+from infra.namespaces import MONITORING, SERVING
+
 TRY = "import socket; socket.create_connection(({host!r}, {port}), timeout=3); print('connected')"
 
 
@@ -29,14 +31,14 @@ def connects(platform: Running, namespace: str, component: str, host: str, port:
 @pytest.mark.parametrize(
     ("namespace", "component", "host", "port", "may"),
     [
-        ("serving", "gateway", "engine-smollm2.serving", 8000, True),
-        ("serving", "gateway", "valkey.serving", 6379, True),
-        ("serving", "gateway", "jaeger.monitoring", 4318, True),
-        ("serving", "gateway", "prometheus.monitoring", 9090, False),
-        ("serving", "gateway", "alertmanager.monitoring", 9093, False),
-        ("serving", "valkey", "engine-smollm2.serving", 8000, False),
-        ("monitoring", "alert-receiver", "gateway.serving", 8080, False),
-        ("monitoring", "alert-receiver", "engine-smollm2.serving", 8000, False),
+        (SERVING, "gateway", f"engine-smollm2.{SERVING}", 8000, True),
+        (SERVING, "gateway", f"valkey.{SERVING}", 6379, True),
+        (SERVING, "gateway", f"jaeger.{MONITORING}", 4318, True),
+        (SERVING, "gateway", f"prometheus.{MONITORING}", 9090, False),
+        (SERVING, "gateway", f"alertmanager.{MONITORING}", 9093, False),
+        (SERVING, "valkey", f"engine-smollm2.{SERVING}", 8000, False),
+        (MONITORING, "alert-receiver", f"gateway.{SERVING}", 8080, False),
+        (MONITORING, "alert-receiver", f"engine-smollm2.{SERVING}", 8000, False),
     ],
 )
 def test_traffic_is_what_the_policies_say(platform, namespace, component, host, port, may):

@@ -34,7 +34,7 @@ def declared(preview: bool) -> list[Declared]:
         return local.embedded(identity, Layout(Path("/var/lib/llmp/node")), "{}", settings.cluster.ports, images)
 
     return declare(
-        lambda: program.run(settings, Secrets.from_seed("a seed for tests", "local"), environment),
+        lambda: program.run(settings, Secrets.from_seed("a seed for tests that is long enough", "local"), environment),
         stack="local",
         preview=preview,
     )

@@ -85,6 +85,13 @@ def test_addresses_may_be_excepted_from_a_block():
     assert "ip daddr 0.0.0.0/0 ip daddr != { 169.254.0.0/16 } meta l4proto udp return" in text
 
 
+def test_a_block_of_ipv6_addresses_is_left_out():
+    rule = {"from": [{"ipBlock": {"cidr": "::/0"}}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["fd00::/8"]}}]}
+    text = compiled(policy(ENGINE, policyTypes=["Ingress"], ingress=[rule]))
+    assert "::" not in text, "one refused rule would freeze all of them"
+    assert "ip saddr 10.0.0.0/8 return" in text
+
+
 def test_egress_is_a_type_by_itself_only_when_it_has_rules():
     assert "jump egress" not in compiled(policy(ENGINE))
     assert "jump egress" in compiled(policy(ENGINE, egress=[{}]))

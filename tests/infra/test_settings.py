@@ -8,6 +8,8 @@ import pytest
 
 from infra.errors import ConfigurationError
 from infra.settings import Settings, parse, read_stack_file
+from services.engine.deploy import model_spec
+from services.engine.model import InvalidModelError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -80,13 +82,37 @@ def test_values_arrive_as_json_text_when_pulumi_hands_them_over():
     assert settings.engine.replicas == 3
 
 
-@pytest.mark.parametrize("text", ["config: [", "- a list", "config: 5", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "config: [",
+        "- a list",
+        "config: 5",
+        "",
+        "config: {1: x}",
+        "config: {a: 1, a: 2}",
+        "config: {llmp:engine: {secure: x}}",
+    ],
+)
 def test_a_file_that_is_no_stack_file_is_refused(tmp_path, text):
     file = tmp_path / "Pulumi.broken.yaml"
     file.write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         read_stack_file(file)
     assert "Pulumi.broken.yaml" in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    file = tmp_path / "Pulumi.broken.yaml"
+    file.write_bytes(b"config: \xff\xfe")
+    with pytest.raises(ConfigurationError, match="not YAML"):
+        read_stack_file(file)
+
+
+def test_a_length_that_the_model_does_not_have_is_refused_before_anything_is_built():
+    settings = parse({"llmp:environment": "local", "llmp:engine": {"maxModelLen": 9000}}, where="x")
+    with pytest.raises(InvalidModelError, match="max_model_len: 9000"):
+        model_spec(settings.engine)
 
 
 def test_a_missing_stack_names_those_that_exist():

@@ -13,13 +13,16 @@ from alerts.rules import WATCHDOG, engine_down, rule_file
 from infra.local.toolchain.families import PROMETHEUS
 
 AVAILABLE = 'kube_deployment_status_replicas_available{namespace="serving",deployment="engine-smollm2"}'
+CREATED = 'kube_deployment_created{namespace="serving",deployment="engine-smollm2"}'
 WANTED = 'kube_deployment_spec_replicas{namespace="serving",deployment="engine-smollm2"}'
 
 
 @pytest.fixture
 def promtool(program, tmp_path):
     rules = tmp_path / "rules.yml"
-    rules.write_text(json.dumps(rule_file([WATCHDOG, engine_down("serving", "engine-smollm2")])))
+    rules.write_text(
+        json.dumps(rule_file([WATCHDOG, engine_down("serving", "engine-smollm2", startup_budget_seconds=60)]))
+    )
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -29,7 +32,9 @@ def promtool(program, tmp_path):
     return run
 
 
-def fires(promtool, tmp_path: Path, available: str, wanted: str, expected: list[dict[str, Any]]) -> None:
+def fires(
+    promtool, tmp_path: Path, available: str, wanted: str, expected: list[dict[str, Any]], created: int = 0
+) -> None:
     """Whether EngineDown is, 2 minutes in, what `expected` says; series in promtool's notation, a value each 30 s."""
     test = {
         "rule_files": ["rules.yml"],
@@ -40,6 +45,7 @@ def fires(promtool, tmp_path: Path, available: str, wanted: str, expected: list[
                 "input_series": [
                     {"series": AVAILABLE, "values": available},
                     {"series": WANTED, "values": wanted},
+                    {"series": CREATED, "values": f"{created}x4"},
                 ],
                 "alert_rule_test": [{"eval_time": "2m", "alertname": "EngineDown", "exp_alerts": expected}],
             }
@@ -76,6 +82,10 @@ def test_an_engine_scaled_to_zero_on_purpose_pages_nobody(promtool, tmp_path):
 
 def test_an_engine_that_lost_one_of_two_replicas_pages_nobody(promtool, tmp_path):
     fires(promtool, tmp_path, "2 2 1 1 1", "2x4", [])
+
+
+def test_an_engine_that_loads_for_the_first_time_pages_nobody(promtool, tmp_path):
+    fires(promtool, tmp_path, "0x4", "1x4", [], created=70)
 
 
 def test_the_page_resolves_when_a_replica_is_back(promtool, tmp_path):

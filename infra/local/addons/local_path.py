@@ -42,13 +42,18 @@ class LocalPathStorage(pulumi.ComponentResource):
             identity,
             namespace,
             [
-                rule("", ("nodes", "persistentvolumeclaims", "configmaps", "pods/log")),
-                rule("", ("persistentvolumes", "pods", "endpoints"), _MANAGE),
+                rule("", ("nodes", "persistentvolumeclaims")),
+                rule("", ("persistentvolumes",), _MANAGE),
                 rule("", ("events",), ("create", "patch")),
                 rule("storage.k8s.io", ("storageclasses",)),
-                rule("coordination.k8s.io", ("leases",), _MANAGE),
             ],
             child,
+            # Pods of this namespace may mount the node: nobody else's namespace is its business.
+            at_home=[
+                rule("", ("configmaps", "pods/log")),
+                rule("", ("pods", "endpoints"), _MANAGE),
+                rule("coordination.k8s.io", ("leases",), _MANAGE),
+            ],
         )
         config = core.v1.ConfigMap(
             f"{COMPONENT}-config",

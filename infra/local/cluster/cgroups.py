@@ -6,8 +6,12 @@ import os
 import time
 from pathlib import Path
 
+from infra.errors import ClusterError, MachineError
+
 _MOUNT = Path("/sys/fs/cgroup")
 _REMOVE_SECONDS = 10.0
+# What the kubelet and runc account with.
+_CONTROLLERS = {"cpu", "cpuset", "memory", "pids", "io", "hugetlb"}
 
 
 def _hierarchies() -> list[Path]:
@@ -26,14 +30,24 @@ def make_parent(name: str) -> None:
         group.mkdir(exist_ok=True)
         available = hierarchy / "cgroup.controllers"
         if available.exists() and (hierarchy / "cgroup.subtree_control").exists():
-            wanted = " ".join(f"+{controller}" for controller in available.read_text().split())
-            for level in (hierarchy, group):
-                if wanted:
-                    (level / "cgroup.subtree_control").write_text(wanted)
+            for controller in _CONTROLLERS & set(available.read_text().split()):
+                for level in (hierarchy, group):
+                    _hand_on(level / "cgroup.subtree_control", controller)
         cpus = hierarchy / "cpuset.cpus"
         if cpus.exists() and not (group / "cpuset.cpus").read_text().strip():
             for file in ("cpuset.cpus", "cpuset.mems"):  # version 1 does not inherit them
                 (group / file).write_text((hierarchy / file).read_text())
+
+
+def _hand_on(file: Path, controller: str) -> None:
+    try:
+        file.write_text(f"+{controller}")  # one at a time: a refused one would take the others with it
+    except OSError as error:
+        if controller not in file.read_text().split():
+            raise MachineError(
+                f"{file}: the controller {controller} cannot be handed on: {error.strerror}",
+                mend="run on the machine itself, or in a container that may manage its control groups",
+            ) from error
 
 
 def remove_tree(name: str) -> None:
@@ -47,7 +61,9 @@ def remove_tree(name: str) -> None:
                     break
                 except FileNotFoundError:
                     break
-                except OSError:
+                except OSError as error:
                     if time.monotonic() > deadline:
-                        raise
+                        raise ClusterError(
+                            f"{folder} cannot be removed: {error.strerror}", mend="run `llmp down` again"
+                        ) from error
                     time.sleep(0.05)

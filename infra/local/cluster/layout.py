@@ -43,11 +43,6 @@ class Layout:
         return self.link[2]
 
     @property
-    def api_service(self) -> IPv4Address:
-        """The address of the service `kubernetes.default`."""
-        return self.services[1]
-
-    @property
     def dns_service(self) -> IPv4Address:
         return self.services[10]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import hashlib
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -20,7 +20,7 @@ from infra.local.cluster import cgroups, node_config
 from infra.local.cluster.layout import Layout
 from infra.local.cluster.pki import write_kubeconfig, write_pki
 from infra.local.cluster.programs import ControlPlane, Program
-from infra.local.system import cni_folder, on_path
+from infra.local.system import SEARCH_PATH, cni_folder, on_path
 
 _MODULE = "infra.local.cluster.sandbox"
 _END_SECONDS = 30.0
@@ -28,10 +28,12 @@ _END_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The node at a layout. `binary` finds a built program by name; `ports` are doors on 127.0.0.1."""
+    """The node at a layout. `binary` finds a built program by name; `pause_image` holds the namespaces of pods; `ports`
+    are doors on 127.0.0.1."""
 
     layout: Layout
     binary: Callable[[str], Path]
+    pause_image: str
     ports: tuple[tuple[str, int, int], ...] = ()
 
     @property
@@ -46,15 +48,18 @@ class Node:
         )
 
     def process(self) -> psutil.Process | None:
-        """The process outside that holds the node's namespaces, found by what it runs: no pid file can be stale."""
-        return _find(self.layout.root)
+        """The process outside that holds the node's namespaces; None when it does not run."""
+        return find(self.layout)
 
     def start(self) -> bool:
         """Write the configuration and start what does not run, or restart what changed. Returns whether it did."""
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        self.layout.root.chmod(0o700)  # volumes below are writable for all, because pods are of many users
         self._write_pki()
         changed = self._write_config()
         if self.process() is not None:
-            return bool(changed) and self._reload(changed)
+            # Asked each time: a run that was interrupted after it wrote the files has not told the supervisor.
+            return "updated" in self.supervisor("update") or changed
         cgroups.make_parent(self.layout.cgroup)
         Path("/var/lib/cni").mkdir(parents=True, exist_ok=True)
         log = (self.layout.logs / "sandbox.log").open("ab")
@@ -63,7 +68,7 @@ class Node:
                 ["unshare", "--pid", "--mount", "--fork", "--kill-child=SIGKILL", "--",
                  sys.executable, "-m", _MODULE, str(self.layout.root), self.layout.name],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                cwd="/", env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+                cwd="/", env=self._environment(),
             )  # fmt: skip
         return True
 
@@ -99,37 +104,44 @@ class Node:
             *node_config.forwarders(self.layout, on_path("socat"), self.ports),
         ]
 
-    def _write_config(self) -> set[str]:
-        """Write what differs; returns the names of the files that changed."""
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        """Not the user's: a proxy of theirs would stand between kubelet and API server, and their secrets are not for
+        daemons."""
+        return {"PATH": SEARCH_PATH, "PYTHONPATH": str(Path(__file__).parents[3]), "LANG": "C.UTF-8"}
+
+    def _write_config(self) -> bool:
+        """Write what differs; returns whether anything did."""
         layout = self.layout
         for folder in (layout.logs, layout.config / "cni", layout.root / "etcd"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         files = {
-            "containerd.toml": node_config.containerd(layout, cni_binaries=cni_folder(), runc=on_path("runc")),
+            "containerd.toml": node_config.containerd(
+                layout, cni_binaries=cni_folder(), runc=on_path("runc"), pause_image=self.pause_image
+            ),
             "cni/10-llmp.conflist": node_config.cni(layout),
             "kubelet.json": node_config.kubelet(layout),
             "kube-proxy.json": node_config.kube_proxy(layout),
             # Pods resolve through CoreDNS alone: the node has no route to anybody else's resolver.
             "resolv.conf": "",
-            "supervisord.conf": node_config.supervisor(layout, self._programs(), on_path("nsenter")),
         }
-        return {name for name, text in files.items() if _write(layout.config / name, text)}
-
-    def _reload(self, changed: set[str]) -> bool:
-        self.supervisor("update")
-        for file, program in (("containerd.toml", "containerd"), ("kubelet.json", "kubelet"),
-                              ("kube-proxy.json", "kube-proxy")):  # fmt: skip
-            if file in changed:
-                self.supervisor("restart", program)
-        return True
+        # The supervisor restarts a program whose entry changes: so the entry tells what the program reads.
+        reads = {"containerd": "containerd.toml", "kubelet": "kubelet.json", "kube-proxy": "kube-proxy.json"}
+        programs = [
+            replace(program, configuration=_digest(files[reads[program.name]])) if program.name in reads else program
+            for program in self._programs()
+        ]
+        files["supervisord.conf"] = node_config.supervisor(layout, programs, on_path("nsenter"))
+        changed = [name for name, text in files.items() if _write(layout.config / name, text)]
+        return bool(changed)
 
 
 def stop(layout: Layout) -> bool:
     """End the node at `layout`, whatever state it is in: running, half started, crashed, or gone."""
     found = False
-    while (process := _find(layout.root)) is not None:
+    while (process := find(layout)) is not None:
         found = True
-        children = process.children()
+        children = _children(process)
         for each in (*children, process):  # the child is process 1 inside: its death is everybody's
             _signal(each, signal.SIGKILL)
         _, alive = psutil.wait_procs([*children, process], timeout=_END_SECONDS)
@@ -137,6 +149,9 @@ def stop(layout: Layout) -> bool:
             raise ClusterError(
                 f"processes {[each.pid for each in alive]} of the local node do not end", mend="run `llmp down` again"
             )
+    interface = Path("/sys/class/net", layout.interface)
+    # The kernel takes the cable away a moment after the last process of its namespace.
+    wait_until("the end of the node's network", lambda: not interface.exists(), seconds=_END_SECONDS, hint="llmp down")
     cgroups.remove_tree(layout.cgroup)
     with contextlib.suppress(OSError):
         Path("/var/lib/cni").rmdir()  # was only a place to mount on; somebody else's is not empty and stays
@@ -158,12 +173,24 @@ def wait_until(what: str, check: Callable[[], bool], *, seconds: float, hint: st
         time.sleep(0.2)
 
 
-def _find(root: Path) -> psutil.Process | None:
+def find(layout: Layout) -> psutil.Process | None:
+    """The process outside that holds the node's namespaces, found by what it runs: no pid file can be stale."""
     for process in psutil.process_iter(["cmdline"]):
         arguments: Iterable[str] = process.info["cmdline"] or ()
-        if "unshare" in next(iter(arguments), "") and _MODULE in arguments and str(root) in arguments:
+        if "unshare" in next(iter(arguments), "") and _MODULE in arguments and str(layout.root) in arguments:
             return process
     return None
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _signal(process: psutil.Process, number: int) -> None:

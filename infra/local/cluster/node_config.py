@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,8 +12,6 @@ from infra.local.cluster.layout import Layout
 from infra.local.cluster.pki import Subject
 from infra.local.cluster.programs import Program, command
 from infra.versions import CNI
-
-PAUSE_IMAGE = "localhost/llmp/pause:1"
 
 
 def subjects(layout: Layout) -> list[Subject]:
@@ -28,7 +27,7 @@ def subjects(layout: Layout) -> list[Subject]:
     ]
 
 
-def containerd(layout: Layout, *, cni_binaries: Path, runc: Path) -> str:
+def containerd(layout: Layout, *, cni_binaries: Path, runc: Path, pause_image: str) -> str:
     """Configuration of containerd, version 2 of its format (1.6 and later read it)."""
     root = layout.root / "containerd"
     return f"""version = 2
@@ -40,7 +39,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   address = "{layout.containerd_socket}"
 
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE_IMAGE}"
+  sandbox_image = "{pause_image}"
   # Without it every sandbox dies on machines that lack CAP_SYS_RESOURCE: runc may not lower an OOM score there.
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
@@ -211,7 +210,7 @@ def supervisor(layout: Layout, programs: Iterable[Program], nsenter: Path) -> st
     ]
     enter = f"{nsenter} --net=/run/netns/node -- "
     for program in programs:
-        text = " ".join(program.command).replace("%", "%%")
+        text = shlex.join(program.command).replace("%", "%%")
         lines += [
             f"[program:{program.name}]",
             f"command={enter if program.isolated else ''}{text}",
@@ -226,7 +225,6 @@ def supervisor(layout: Layout, programs: Iterable[Program], nsenter: Path) -> st
             "stdout_logfile_maxbytes=10MB",
             "stdout_logfile_backups=1",
         ]
-        if program.environment:
-            pairs = ",".join(f'{key}="{value}"' for key, value in program.environment)
-            lines.append(f"environment={pairs}")
+        if program.configuration:
+            lines.append(f'environment=LLMP_CONFIGURATION="{program.configuration}"')
     return "\n".join(lines) + "\n"

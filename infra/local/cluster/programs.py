@@ -12,12 +12,13 @@ from infra.local.cluster.pki import Subject
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A long-running program. `isolated` ones run in the node's network namespace, the others in the host's."""
+    """A long-running program. `isolated` ones run in the node's network namespace, the others in the host's.
+    `configuration` is a digest of the files it reads: another one is another program to the supervisor."""
 
     name: str
     command: tuple[str, ...]
     isolated: bool = True
-    environment: tuple[tuple[str, str], ...] = ()
+    configuration: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,9 @@ def _network(layout: Layout) -> None:
     _run(*inside, "ip", "link", "set", "lo", "up")
     _run(*inside, "ip", "address", "add", f"{layout.node_address}/{prefix}", "dev", "eth0")
     _run(*inside, "ip", "link", "set", "eth0", "up")
-    _run(*inside, "ip", "route", "add", "default", "via", str(layout.host_address))
+    # Addresses of services need a route to be looked at by the firewall at all. There is no default route: a neighbour
+    # of this machine that found its way in would get no reply.
+    _run(*inside, "ip", "route", "add", str(layout.services), "via", str(layout.host_address))
     _run(*inside, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 
 

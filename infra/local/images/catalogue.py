@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from infra.local.images.archive import FORMAT
 from infra.local.toolchain import families
 from infra.local.toolchain.build import Toolchain
 from infra.local.toolchain.families import Family
@@ -28,7 +29,7 @@ class BinaryImage:
     programs: tuple[str, ...]
 
     def tag(self, toolchain: Toolchain) -> str:
-        return toolchain.folder(self.family).name
+        return hashlib.sha256(f"{FORMAT} {toolchain.folder(self.family).name}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,14 @@ class ContainerfileImage:
 
 
 def _belongs(file: Path) -> bool:
-    """How a service is deployed does not run in its image: a changed deploy.py must not build a new one."""
-    return "__pycache__" not in file.parts and file.name != "deploy.py"
+    """How a service is deployed and described does not run in its image: changing that must not build a new one."""
+    return "__pycache__" not in file.parts and file.name != "deploy.py" and file.suffix != ".md"
 
 
+# Loaded with the node itself: containerd needs it before the first pod.
+PAUSE_IMAGE = BinaryImage("pause", families.PAUSE, ("pause",))
 BINARY_IMAGES = (
+    PAUSE_IMAGE,
     BinaryImage("coredns", families.COREDNS, ("coredns",)),
     BinaryImage("metrics-server", families.METRICS_SERVER, ("metrics-server",)),
     BinaryImage("local-path-provisioner", families.LOCAL_PATH_PROVISIONER, ("local-path-provisioner",)),

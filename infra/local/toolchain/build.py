@@ -29,7 +29,7 @@ class Toolchain:
 
     def folder(self, family: Family) -> Path:
         """The family's folder: its name and the hash of everything that decides what comes out."""
-        inputs = hashlib.sha256(f"{self.go.version} {family.tags} {family.linker_flags}".encode())
+        inputs = hashlib.sha256(f"{self.go.version} {family.tags} {family.linker_flags} {family.programs}".encode())
         for source in sorted(family.folder.iterdir()):
             if source.name in {"go.mod", "go.sum"} or source.suffix == ".go":
                 inputs.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -67,10 +67,14 @@ class Toolchain:
             (scratch / _binary(package)).rename(scratch / program)
         (scratch / _MANIFEST).write_text(json.dumps({name: _digest(scratch / name) for name in family.programs}))
         scratch.rename(folder)
-        for old in folder.parent.iterdir():  # earlier pins: nothing refers to them any more
-            if old != folder:
-                shutil.rmtree(old, ignore_errors=True)
         return True
+
+    def forget_older(self, family: Family) -> bool:
+        """Delete what other pins have built, once nothing runs it any more. Returns whether there was any."""
+        older = [path for path in self.folder(family).parent.glob("*") if path != self.folder(family)]
+        for path in older:
+            shutil.rmtree(path, ignore_errors=True)
+        return bool(older)
 
     def _go(self, family: Family, arguments: list[str]) -> None:
         environment = {

@@ -41,11 +41,18 @@ def main() -> None:
                 log.warning("network_policies.not_read", error=type(error).__name__)
             else:
                 if wanted != applied:
-                    # A refused ruleset ends the program: the supervisor starts it again and its log says why.
-                    subprocess.run(["nft", "-f", "-"], input=wanted, text=True, check=True)
                     applied = wanted
-                    log.info("network_policies.applied", rules=wanted.count("\n"))
+                    _apply(wanted)
             time.sleep(_PERIOD_SECONDS)
+
+
+def _apply(rules: str) -> None:
+    """In one transaction: the new table, or, when nftables refuses it, still the last good one."""
+    done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
+    if done.returncode == 0:
+        log.info("network_policies.applied", lines=rules.count("\n"))
+    else:
+        log.error("network_policies.refused", error=done.stderr.strip()[:1000])
 
 
 def _list(api: httpx.Client, path: str) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """From pods, namespaces and NetworkPolicies to a ruleset of nftables: pure.
 
 Semantics of networking.k8s.io/v1: a pod that some policy selects for a direction is isolated in it, and then only what
-some policy allows passes; replies always pass; traffic from the node itself (probes) is not forwarded and so not seen.
+some policy allows passes; replies always pass. Traffic from and to the node itself (probes, the API server) is not
+forwarded and so not seen: what pods ask of the API server, its own authorization decides.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ def _peers(world: World, namespace: str, peers: Any, field: str) -> Iterator[tup
         return
     for peer in peers:
         if block := peer.get("ipBlock"):
-            outside = block.get("except")
+            if ":" in block["cidr"]:
+                continue  # the node speaks IPv4 only
+            outside = [each for each in block.get("except") or () if ":" not in each]
             yield f"ip {field} {block['cidr']}" + (f" ip {field} != {_set(outside)}" if outside else ""), []
         elif pods := world.select(namespace, peer):
             yield f"ip {field} {_set(pod.address for pod in pods)}", pods
