@@ -5,7 +5,7 @@ LLMP := $(VENV)/bin/llmp
 STACK ?= local
 INSTALLED := $(VENV)/.installed
 
-.PHONY: up down status chat test test-cluster lint format requirements bench-up clean ci
+.PHONY: up down status chat test test-cluster test-teardown lint format requirements bench-up clean ci
 
 up: $(INSTALLED)          ## the whole platform on this machine
 	@$(LLMP) up -s $(STACK)
@@ -25,6 +25,9 @@ test: $(INSTALLED)        ## everything that needs no running platform
 
 test-cluster: $(INSTALLED) ## tests on the running local platform
 	@$(VENV)/bin/pytest -m cluster
+
+test-teardown: $(INSTALLED) ## ends the local platform and checks that nothing is left
+	@$(VENV)/bin/pytest -m teardown
 
 lint: $(INSTALLED)        ## no findings allowed
 	@$(VENV)/bin/ruff check .

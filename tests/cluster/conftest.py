@@ -12,7 +12,7 @@ from infra.local.bring_up import BringUp
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "cluster" in item.path.parts:
+        if "cluster" in item.path.parts and not item.get_closest_marker("teardown"):
             item.add_marker(pytest.mark.cluster)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from traces_of_a_node import remains
 
 from infra.local.cluster import node as node_module
 from infra.local.cluster.layout import Layout
@@ -28,24 +28,6 @@ def node(tmp_path, program) -> Iterator[Node]:
     layout = Layout(root, name="test", link=IPv4Network("10.200.0.4/30"))
     yield Node(layout, lambda name: program(KUBERNETES, name), "localhost/none:0", (("gateway", PORT, 30080),))
     node_module.remove(layout)
-
-
-def remains(layout: Layout) -> list[str]:
-    """Everything of a node that can be found on this machine."""
-    found = [
-        f"process {process.pid}"
-        for process in psutil.process_iter(["cmdline"])
-        if any(str(layout.root) in part for part in process.info["cmdline"] or ())
-    ]
-    found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if str(layout.root) in line]
-    if Path(f"/sys/class/net/{layout.interface}").exists():
-        found.append(f"interface {layout.interface}")
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").rglob(layout.cgroup)]
-    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout
-    found += [f"rule {line}" for line in rules.splitlines() if "KUBE-" in line or "CNI-" in line]
-    names = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout
-    found += [f"namespace {line}" for line in names.splitlines()]
-    return found
 
 
 def wait_for_api(node: Node) -> None:

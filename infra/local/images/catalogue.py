@@ -63,9 +63,9 @@ def _belongs(file: Path) -> bool:
 PAUSE_IMAGE = BinaryImage("pause", families.PAUSE, ("pause",))
 BINARY_IMAGES = (
     PAUSE_IMAGE,
-    BinaryImage("coredns", families.COREDNS, ("coredns",)),
-    BinaryImage("metrics-server", families.METRICS_SERVER, ("metrics-server",)),
-    BinaryImage("local-path-provisioner", families.LOCAL_PATH_PROVISIONER, ("local-path-provisioner",)),
+    BinaryImage("coredns", families.ADDONS, ("coredns",)),
+    BinaryImage("metrics-server", families.ADDONS, ("metrics-server",)),
+    BinaryImage("local-path-provisioner", families.ADDONS, ("local-path-provisioner",)),
     BinaryImage("kube-state-metrics", families.KUBE_STATE_METRICS, ("kube-state-metrics",)),
     BinaryImage("prometheus", families.PROMETHEUS, ("prometheus", "promtool")),
     BinaryImage("alertmanager", families.ALERTMANAGER, ("alertmanager",)),

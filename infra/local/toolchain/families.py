@@ -81,14 +81,16 @@ PULUMI = Family(
     flags=_pulumi_flags,
 )
 PAUSE = Family(name="pause", programs={"pause": "llmp/toolchain/pause"})
-COREDNS = Family(name="coredns", programs={"coredns": "github.com/coredns/coredns"})
-LOCAL_PATH_PROVISIONER = Family(
-    name="local-path-provisioner",
-    programs={"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
+# Together, so that the client library which all of them are built on is compiled once.
+ADDONS = Family(
+    name="addons",
+    programs={
+        "coredns": "llmp/toolchain/addons/coredns",
+        "local-path-provisioner": "github.com/rancher/local-path-provisioner",
+        "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server",
+    },
 )
-METRICS_SERVER = Family(
-    name="metrics-server", programs={"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"}
-)
+# By itself: its newest release does not compile against the client library of the others.
 KUBE_STATE_METRICS = Family(name="kube-state-metrics", programs={"kube-state-metrics": "k8s.io/kube-state-metrics/v2"})
 PROMETHEUS = Family(
     name="prometheus",
@@ -101,15 +103,4 @@ ALERTMANAGER = Family(
 JAEGER = Family(name="jaeger", programs={"jaeger": "github.com/jaegertracing/jaeger/cmd/jaeger"})
 
 # In the order of building: the node first, so that it starts while the rest is still compiled.
-FAMILIES = (
-    KUBERNETES,
-    PAUSE,
-    PULUMI,
-    PROMETHEUS,
-    COREDNS,
-    METRICS_SERVER,
-    KUBE_STATE_METRICS,
-    LOCAL_PATH_PROVISIONER,
-    ALERTMANAGER,
-    JAEGER,
-)
+FAMILIES = (KUBERNETES, PAUSE, PULUMI, PROMETHEUS, ADDONS, KUBE_STATE_METRICS, ALERTMANAGER, JAEGER)
