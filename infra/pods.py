@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pulumi_kubernetes import core
 
-USER_ID = 10001
+_USER_ID = 10001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +40,43 @@ def container_security() -> core.v1.SecurityContextArgs:
     )
 
 
-def pod_security(user_id: int = USER_ID) -> core.v1.PodSecurityContextArgs:
+def _pod_security() -> core.v1.PodSecurityContextArgs:
     """What Pod Security level `restricted` asks of a pod. Volumes belong to the group of the same number."""
     return core.v1.PodSecurityContextArgs(
         run_as_non_root=True,
-        run_as_user=user_id,
-        run_as_group=user_id,
-        fs_group=user_id,
+        run_as_user=_USER_ID,
+        run_as_group=_USER_ID,
+        fs_group=_USER_ID,
         fs_group_change_policy="OnRootMismatch",
         seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def pod(
+    containers: list[core.v1.ContainerArgs],
+    *,
+    volumes: list[core.v1.VolumeArgs] | None = None,
+    account: str | None = None,
+    grace_seconds: int | None = None,
+    priority_class: str | None = None,
+    dns_policy: str | None = None,
+    restart_policy: str | None = None,
+) -> core.v1.PodSpecArgs:
+    """A pod of ours. One without an `account` talks to no API server and mounts no token.
+
+    No service links: a Service called `vllm` would set VLLM_PORT=tcp://… in every pod, which stops the engine.
+    """
+    return core.v1.PodSpecArgs(
+        containers=containers,
+        volumes=volumes,
+        service_account_name=account,
+        automount_service_account_token=None if account else False,
+        enable_service_links=False,
+        security_context=_pod_security(),
+        termination_grace_period_seconds=grace_seconds,
+        priority_class_name=priority_class,
+        dns_policy=dns_policy,
+        restart_policy=restart_policy,
     )
 
 

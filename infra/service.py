@@ -8,6 +8,7 @@ import pulumi
 from pulumi_kubernetes import core, meta
 
 from infra.identity import Identity
+from infra.platform import Door
 
 
 def service(
@@ -16,21 +17,19 @@ def service(
     ports: Mapping[str, int],
     opts: pulumi.ResourceOptions,
     *,
-    name: str | None = None,
     headless: bool = False,
-    node_ports: Mapping[str, int] | None = None,
-    publish_not_ready: bool = False,
+    door: Door | None = None,
 ) -> core.v1.Service:
-    """`ports` maps the name of a container port to the number it is served on."""
-    name = name or identity.component
+    """`ports` maps the name of a container port to the number it is served on; the first is the one behind `door`."""
+    name = identity.component
+    node_ports = {next(iter(ports)): door.node_port} if door and door.node_port else {}
     spec = core.v1.ServiceSpecArgs(
         type="NodePort" if node_ports else "ClusterIP",
         cluster_ip="None" if headless else None,
-        publish_not_ready_addresses=publish_not_ready or None,
         selector=identity.selector,
         ports=[
             core.v1.ServicePortArgs(
-                name=port, port=number, target_port=port, node_port=(node_ports or {}).get(port), protocol="TCP"
+                name=port, port=number, target_port=port, node_port=node_ports.get(port), protocol="TCP"
             )
             for port, number in ports.items()
         ],

@@ -15,7 +15,7 @@ from infra.inventory import Target
 from infra.namespaces import MONITORING
 from infra.network_policy import Allow, Peer
 from infra.platform import Platform
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.service import service
 from infra.volumes import claim, config_volume
 from infra.workloads import stateful_set
@@ -74,13 +74,7 @@ class Alertmanager(pulumi.ComponentResource):
             opts=child,
         )
         door = platform.doors[COMPONENT]
-        service(
-            identity,
-            namespace,
-            {"http": PORT},
-            child,
-            node_ports={"http": door.node_port} if door.node_port else None,
-        )
+        service(identity, namespace, {"http": PORT}, child, door=door)
         network_policy.allow(
             identity,
             namespace,
@@ -110,10 +104,7 @@ class Alertmanager(pulumi.ComponentResource):
         stateful_set(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                automount_service_account_token=False,
-                enable_service_links=False,
-                security_context=pod_security(),
+            pod(
                 containers=[container],
                 volumes=[config_volume("config", config)],
             ),

@@ -15,7 +15,7 @@ from infra.inventory import Target
 from infra.namespaces import MONITORING, SERVING
 from infra.network_policy import Allow, Peer
 from infra.platform import Platform
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.service import service
 from infra.volumes import config_volume
 from infra.workloads import ONE_AT_MOST, deployment
@@ -101,11 +101,7 @@ class Jaeger(pulumi.ComponentResource):
         }
         door = platform.doors[COMPONENT]
         service(
-            identity,
-            namespace,
-            {name: ports[name] for name in ("query", "otlp-grpc", "otlp-http")},
-            child,
-            node_ports={"query": door.node_port} if door.node_port else None,
+            identity, namespace, {name: ports[name] for name in ("query", "otlp-grpc", "otlp-http")}, child, door=door
         )
         network_policy.allow(
             identity,
@@ -134,10 +130,7 @@ class Jaeger(pulumi.ComponentResource):
         deployment(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                automount_service_account_token=False,
-                enable_service_links=False,
-                security_context=pod_security(),
+            pod(
                 containers=[container],
                 volumes=[config_volume("config", config)],
             ),

@@ -12,7 +12,7 @@ from infra.inventory import Target
 from infra.namespaces import MONITORING
 from infra.network_policy import ANYBODY, Allow, Peer
 from infra.platform import Platform
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.workloads import deployment
 
 COMPONENT = "kube-state-metrics"
@@ -73,10 +73,8 @@ class KubeStateMetrics(pulumi.ComponentResource):
         deployment(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                service_account_name=COMPONENT,
-                enable_service_links=False,
-                security_context=pod_security(),
+            pod(
+                account=COMPONENT,
                 containers=[container],
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[binding]),

@@ -16,7 +16,7 @@ from infra.inventory import Target
 from infra.namespaces import MONITORING
 from infra.network_policy import ANYBODY, Allow, Peer
 from infra.platform import Platform
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.service import service
 from infra.settings import MonitoringSettings
 from infra.volumes import claim, config_volume
@@ -73,13 +73,7 @@ class Prometheus(pulumi.ComponentResource):
             child,
         )
         door = platform.doors[COMPONENT]
-        service(
-            identity,
-            namespace,
-            {"http": PORT},
-            child,
-            node_ports={"http": door.node_port} if door.node_port else None,
-        )
+        service(identity, namespace, {"http": PORT}, child, door=door)
         network_policy.allow(
             identity,
             namespace,
@@ -95,10 +89,8 @@ class Prometheus(pulumi.ComponentResource):
         stateful_set(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                service_account_name=COMPONENT,
-                enable_service_links=False,
-                security_context=pod_security(),
+            pod(
+                account=COMPONENT,
                 containers=[self._container(platform, settings)],
                 volumes=[config_volume("config", config)],
             ),

@@ -9,7 +9,7 @@ from infra import network_policy
 from infra.namespaces import MONITORING
 from infra.network_policy import Allow, Peer
 from infra.platform import Platform
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.service import service
 from infra.workloads import ONE_AT_MOST, deployment
 
@@ -27,13 +27,7 @@ class AlertReceiver(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         identity = platform.identity.of(COMPONENT)
         door = platform.doors["alert_receiver"]
-        service(
-            identity,
-            namespace,
-            {"http": PORT},
-            child,
-            node_ports={"http": door.node_port} if door.node_port else None,
-        )
+        service(identity, namespace, {"http": PORT}, child, door=door)
         network_policy.allow(
             identity,
             namespace,
@@ -54,10 +48,7 @@ class AlertReceiver(pulumi.ComponentResource):
         deployment(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                automount_service_account_token=False,
-                enable_service_links=False,
-                security_context=pod_security(),
+            pod(
                 containers=[container],
             ),
             child,

@@ -11,7 +11,7 @@ from infra.inventory import Target
 from infra.namespaces import MONITORING, SERVING
 from infra.network_policy import Allow, Peer
 from infra.platform import Platform
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.service import service
 from infra.settings import CacheSettings
 from infra.volumes import claim
@@ -67,10 +67,7 @@ class Valkey(pulumi.ComponentResource):
         stateful_set(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                automount_service_account_token=False,
-                enable_service_links=False,
-                security_context=pod_security(),
+            pod(
                 containers=[self._server(platform, settings), self._exporter(platform, secret)],
                 volumes=[core.v1.VolumeArgs(name="auth", secret=auth)],
             ),

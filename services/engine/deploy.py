@@ -13,7 +13,7 @@ from infra.inventory import Target
 from infra.namespaces import MONITORING, SERVING
 from infra.network_policy import Allow, Peer
 from infra.platform import Platform
-from infra.pods import container_security, pod_security, scratch
+from infra.pods import container_security, pod, scratch
 from infra.service import service
 from infra.settings import EngineSettings
 from infra.workloads import deployment
@@ -117,12 +117,8 @@ def _pod(platform: Platform, spec: ModelSpec, weights_claim: pulumi.Input[str]) 
     requests = {"cpu": str(resources.cpu), "memory": f"{resources.memory_request_gib}Gi"}
     if resources.gpus:
         limits["nvidia.com/gpu"] = requests["nvidia.com/gpu"] = str(resources.gpus)
-    return core.v1.PodSpecArgs(
-        automount_service_account_token=False,
-        # A Service called `vllm` would otherwise set VLLM_PORT=tcp://…, which stops the engine.
-        enable_service_links=False,
-        security_context=pod_security(),
-        termination_grace_period_seconds=stop.termination_grace_seconds,
+    return pod(
+        grace_seconds=stop.termination_grace_seconds,
         containers=[
             core.v1.ContainerArgs(
                 name="engine",

@@ -15,7 +15,7 @@ from infra.inventory import Target
 from infra.namespaces import MONITORING, SERVING
 from infra.network_policy import ANYBODY, Allow, Peer
 from infra.platform import Platform
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.service import service
 from infra.settings import GatewaySettings
 from infra.volumes import config_volume
@@ -99,13 +99,7 @@ class Gateway(pulumi.ComponentResource):
             opts=child,
         )
         door = platform.doors[COMPONENT]
-        service(
-            identity,
-            namespace,
-            {"http": PORT},
-            child,
-            node_ports={"http": door.node_port} if door.node_port else None,
-        )
+        service(identity, namespace, {"http": PORT}, child, door=door)
         network_policy.allow(
             identity,
             namespace,
@@ -129,12 +123,9 @@ class Gateway(pulumi.ComponentResource):
         deployment(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                automount_service_account_token=False,
-                enable_service_links=False,
-                security_context=pod_security(),
+            pod(
                 # The gateway goes on accepting for its grace by itself: no preStop is needed.
-                termination_grace_period_seconds=_GRACE_SECONDS + settings.drain_seconds + _TEARDOWN_SECONDS,
+                grace_seconds=_GRACE_SECONDS + settings.drain_seconds + _TEARDOWN_SECONDS,
                 containers=[_container(platform)],
                 volumes=[
                     config_volume("config", config),

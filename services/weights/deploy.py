@@ -6,7 +6,7 @@ import pulumi
 from pulumi_kubernetes import batch, core, meta
 
 from infra.platform import Platform
-from infra.pods import Size, container_security, pod_security, scratch
+from infra.pods import Size, container_security, pod, scratch
 from services.engine.model import GIB, ModelSpec
 
 COMPONENT = "weights"
@@ -43,11 +43,8 @@ class Weights(pulumi.ComponentResource):
                 backoff_limit=3,
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(labels=identity.labels),
-                    spec=core.v1.PodSpecArgs(
+                    spec=pod(
                         restart_policy="Never",
-                        automount_service_account_token=False,
-                        enable_service_links=False,
-                        security_context=pod_security(),
                         containers=[
                             core.v1.ContainerArgs(
                                 name=COMPONENT,

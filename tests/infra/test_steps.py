@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from infra.errors import MachineError
+from infra.local.lock import exclusive
 from infra.local.steps import Graph, Progress, Step
 
 
@@ -100,3 +105,53 @@ def test_of_two_compiles_that_may_start_the_first_in_the_order_given_does():
         step("late"),
     ).run(Silent())
     assert order == ["urgent", "late"], "what was ready first waits for what matters more"
+
+
+INTERRUPTED = """
+import subprocess, sys
+from infra.errors import InterruptedWorkError
+from infra.errors import MachineError
+from infra.local.lock import exclusive
+from infra.local.steps import Graph, Step
+
+class Silent:
+    def begin(self, progress): print("begun", flush=True)
+    def changed(self, progress): ...
+    def end(self): ...
+
+def sleep(_):
+    return subprocess.run(["sleep", "61"]).returncode == 0
+
+def late(_):
+    print("late ran", flush=True)
+    return True
+
+graph = Graph()
+graph.add([Step("sleep", "sleep", sleep, compiles=True), Step("late", "late", late, compiles=True)])
+try:
+    graph.run(Silent())
+except InterruptedWorkError:
+    print("interrupted", flush=True)
+"""
+
+
+def test_an_interruption_ends_what_runs_and_starts_no_more():
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        time.sleep(0.5)
+        began = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        rest = child.stdout.read()
+        child.wait(30)
+    assert rest == "interrupted\n", "the next compile is not started"
+    assert time.monotonic() - began < 10, "nobody waits for what was to run a minute"
+
+
+def test_one_llmp_at_a_time_works_on_a_folder(tmp_path):
+    with exclusive(tmp_path):
+        with pytest.raises(MachineError, match="another llmp is at work") as caught, exclusive(tmp_path):
+            pass
+        assert "pid" in str(caught.value)
+    with exclusive(tmp_path):
+        pass  # free again

@@ -9,7 +9,7 @@ from infra.accounts import cluster_account, rule
 from infra.identity import AlertTier, Identity
 from infra.inventory import Target
 from infra.local.cluster.layout import Layout
-from infra.pods import Size, container_security, http_probe, pod_security
+from infra.pods import Size, container_security, http_probe, pod
 from infra.volumes import config_volume
 from infra.workloads import deployment
 
@@ -80,10 +80,9 @@ class CoreDns(pulumi.ComponentResource):
         deployment(
             identity,
             NAMESPACE,
-            core.v1.PodSpecArgs(
-                service_account_name=COMPONENT,
-                priority_class_name="system-cluster-critical",
-                security_context=pod_security(),
+            pod(
+                account=COMPONENT,
+                priority_class="system-cluster-critical",
                 dns_policy="Default",
                 containers=[container],
                 volumes=[config_volume("config", config)],

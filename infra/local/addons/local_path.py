@@ -10,7 +10,7 @@ from pulumi_kubernetes import core, meta, storage
 from infra.accounts import cluster_account, rule
 from infra.identity import AlertTier, Identity
 from infra.local.cluster.layout import Layout
-from infra.pods import Size, container_security, pod_security
+from infra.pods import Size, container_security, pod
 from infra.volumes import config_volume
 from infra.workloads import deployment
 
@@ -88,9 +88,8 @@ class LocalPathStorage(pulumi.ComponentResource):
         deployment(
             identity,
             namespace,
-            core.v1.PodSpecArgs(
-                service_account_name=COMPONENT,
-                security_context=pod_security(),
+            pod(
+                account=COMPONENT,
                 containers=[container],
                 volumes=[config_volume("config", config)],
             ),

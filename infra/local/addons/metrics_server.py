@@ -7,7 +7,7 @@ from pulumi_kubernetes import apiregistration, core, meta, rbac
 
 from infra.accounts import cluster_account, rule
 from infra.identity import AlertTier, Identity
-from infra.pods import Size, container_security, pod_security, scratch
+from infra.pods import Size, container_security, pod, scratch
 from infra.workloads import deployment
 
 COMPONENT = "metrics-server"
@@ -26,10 +26,9 @@ class MetricsServer(pulumi.ComponentResource):
         running = deployment(
             identity,
             _NAMESPACE,
-            core.v1.PodSpecArgs(
-                service_account_name=COMPONENT,
-                priority_class_name="system-cluster-critical",
-                security_context=pod_security(),
+            pod(
+                account=COMPONENT,
+                priority_class="system-cluster-critical",
                 containers=[_container(image)],
                 volumes=[scratch("tmp", 16)],
             ),
