@@ -17,6 +17,7 @@ from infra.local.cluster import node
 from infra.local.cluster.layout import Layout
 from infra.local.display import duration, for_console
 from infra.local.home import Home
+from infra.local.kubernetes_plugin import Plugin
 from infra.local.lock import exclusive
 from infra.local.steps import Graph, Progress, Step
 from infra.stack import Report
@@ -40,7 +41,11 @@ def up(stack: StackOption = "local", context: ContextOption = None) -> None:
     require_rights(work)
     with exclusive(work.home.state), exclusive(work.home.cache):
         doctor.require(work)
-        progress = work.graph().run(for_console(console))
+        try:
+            progress = work.graph().run(for_console(console))
+        finally:
+            if work.plugin is not None:
+                _print_plugin(work.plugin)
     _print_phases(progress)
     _print_result(work, time.monotonic() - began)
 
@@ -60,7 +65,9 @@ def preview(stack: StackOption = "local", context: ContextOption = None) -> None
     work = bring_up(stack, context)
     require_rights(work)
     with exclusive(work.home.state):
-        _print_changes(_run("Preview", lambda say: work.stack().preview(say)))
+        target = work.stack()
+        _print_plugin(target.plugin)
+        _print_changes(_run("Preview", target.preview))
 
 
 def destroy(stack: StackOption = "local", context: ContextOption = None) -> None:
@@ -68,7 +75,9 @@ def destroy(stack: StackOption = "local", context: ContextOption = None) -> None
     work = bring_up(stack, context)
     require_rights(work)
     with exclusive(work.home.state):
-        report = _run(f"Destroy stack {work.name}", lambda say: work.stack().destroy(say))
+        target = work.stack()
+        _print_plugin(target.plugin)
+        report = _run(f"Destroy stack {work.name}", target.destroy)
     console.print(f"destroyed: {report.counts['delete']} objects")
 
 
@@ -106,6 +115,10 @@ def _print_phases(progress: list[Progress]) -> None:
     console.print(table)
 
 
+def _print_plugin(plugin: Plugin) -> None:
+    console.print(f"kubernetes provider: {plugin.description}", style="dim", highlight=False)
+
+
 def _print_changes(report: Report) -> None:
     if not report.changes:
         console.print("no changes")
@@ -121,8 +134,8 @@ def _print_result(work: BringUp, seconds: float) -> None:
     if report is None:
         return
     outputs = report.outputs
-    plugin = work.plugin.description if work.plugin else ""
-    console.print(f"[bold green]ready[/bold green] after {duration(seconds)}; kubernetes provider: {plugin}\n")
+    console.print(f"[bold green]ready[/bold green] after {duration(seconds)}")
+    console.print()
     addresses = Table.grid(padding=(0, 2))
     for key in ("gateway_url", "prometheus_url", "alertmanager_url", "jaeger_url", "alert_receiver_url"):
         addresses.add_row(key.removesuffix("_url"), str(outputs[key]))
