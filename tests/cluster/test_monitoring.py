@@ -34,9 +34,13 @@ def test_the_watchdog_beats_at_the_receiver(platform: Running):
 
 @pytest.mark.timeout(420)
 def test_a_killed_engine_pages_comes_back_and_the_page_resolves(platform: Running):
+    def only_pod() -> str | None:
+        pods = platform.core.list_namespaced_pod(SERVING, label_selector=ENGINE).items
+        return pods[0].metadata.name if len(pods) == 1 else None
+
+    pod = eventually("a single engine pod, an earlier rollout's gone", only_pod, seconds=120)
     began = time.time()
-    pod = platform.core.list_namespaced_pod(SERVING, label_selector=ENGINE).items[0]
-    platform.core.delete_namespaced_pod(pod.metadata.name, SERVING, grace_period_seconds=0)
+    platform.core.delete_namespaced_pod(pod, SERVING, grace_period_seconds=0)
 
     def told(status: str) -> list[dict[str, object]]:
         return [

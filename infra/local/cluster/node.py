@@ -66,7 +66,7 @@ class Node:
         with log:
             subprocess.Popen(
                 ["unshare", "--pid", "--mount", "--fork", "--kill-child=SIGKILL", "--",
-                 sys.executable, "-m", _MODULE, str(self.layout.root), self.layout.name],
+                 sys.executable, "-m", _MODULE, str(self.layout.root), self.layout.name, str(self.layout.link)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 cwd="/", env=self._environment(),
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The first process of the node: `python -m infra.local.cluster.sandbox ROOT`, started in new PID and mount namespaces.
+"""The first process of the node, in new PID and mount namespaces: `python -m …cluster.sandbox ROOT NAME LINK`.
 
 It prepares mounts and the network namespace, then becomes supervisord. Being process 1 of its PID namespace, its end,
 however it comes, makes the kernel end every process of the node; with them go the mounts, the network namespace, its
@@ -11,6 +11,7 @@ import os
 import resource
 import subprocess
 import sys
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from infra.local.cluster.layout import Layout
@@ -50,7 +51,8 @@ def _network(layout: Layout) -> None:
 
 
 def main() -> None:
-    layout = Layout(Path(sys.argv[1]), name=sys.argv[2])
+    root, name, link = sys.argv[1:]
+    layout = Layout(Path(root), name=name, link=IPv4Network(link))
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
     _mounts(layout)
     _network(layout)
