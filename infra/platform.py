@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pulumi
 import pulumi_kubernetes as k8s
 
 from infra.identity import Identity
@@ -26,7 +27,8 @@ class Platform:
 
     images: name of an image → its pinned reference. storage_class: None takes the cluster's default. targets: what the
     environment itself has to be scraped. people: the addresses that connections through doors come from; None when
-    nothing is opened to the outside.
+    nothing is opened to the outside. foundations: what stands before the first namespace and goes after the last, such
+    as the provisioner that has to remove their volumes.
     """
 
     identity: Identity
@@ -36,6 +38,7 @@ class Platform:
     storage_class: str | None
     targets: tuple[Target, ...]
     people: Peer | None
+    foundations: tuple[pulumi.Resource, ...]
 
     def through_door(self, port: int) -> list[Allow]:
         """Policy rules that let people reach a part on its port."""

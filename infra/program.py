@@ -34,7 +34,8 @@ def run(settings: Settings, secrets: Secrets, environment: Callable[[Identity], 
     identity = Identity(project=PROJECT, stack=pulumi.get_stack())
     platform = environment(identity)
     on_cluster = pulumi.ResourceOptions(provider=platform.provider)
-    namespaces = Namespaces(identity, on_cluster)
+    founded = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.foundations)
+    namespaces = Namespaces(identity, founded)
 
     # Services
     spec = model_spec(settings.engine)

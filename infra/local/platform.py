@@ -51,7 +51,7 @@ def embedded(
     )
     on_cluster = pulumi.ResourceOptions(provider=provider)
     CoreDns(identity, layout, images["coredns"], on_cluster)
-    LocalPathStorage(identity, layout, images["local-path-provisioner"], images["base"], on_cluster)
+    storage = LocalPathStorage(identity, layout, images["local-path-provisioner"], images["base"], on_cluster)
     MetricsServer(identity, images["metrics-server"], on_cluster)
     return Platform(
         identity=identity,
@@ -61,6 +61,7 @@ def embedded(
         storage_class=STORAGE_CLASS,
         targets=(coredns.target(identity),),
         people=Peer(cidr=str(layout.link)),
+        foundations=(storage,),
     )
 
 
@@ -77,4 +78,5 @@ def existing(
         storage_class=None,
         targets=(),
         people=None,
+        foundations=(),
     )

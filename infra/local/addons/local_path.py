@@ -17,6 +17,7 @@ from infra.workloads import deployment
 COMPONENT = "local-path-provisioner"
 STORAGE_CLASS = "local-path"
 _NAMESPACE = "local-path-storage"
+_LAST_VOLUMES_SECONDS = 15
 _MANAGE = ("get", "list", "watch", "create", "patch", "update", "delete")
 
 
@@ -81,6 +82,10 @@ class LocalPathStorage(pulumi.ComponentResource):
                     ),
                 ),
             ],
+            # The claims are gone when this is deleted, their volumes not yet: go on until they are.
+            lifecycle=core.v1.LifecycleArgs(
+                pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=_LAST_VOLUMES_SECONDS))
+            ),
             resources=Size(cpu_milli=10, memory_mib=48, memory_limit_mib=128).requirements(),
             security_context=container_security(),
             volume_mounts=[core.v1.VolumeMountArgs(name="config", mount_path="/etc/config", read_only=True)],
