@@ -22,12 +22,14 @@ from infra.local.images.catalogue import (
 from infra.local.toolchain.build import Toolchain
 from infra.versions import DEBIAN
 
+# Steps of a build run as root inside it.
+_BUILDERS_HOME = "/root"
 # The host's ways to reach its package indexes, lent to the build: nothing of them is written into a layer.
 _LENT = (
     (Path("/etc/ssl/certs"), "/etc/ssl/certs"),
     (Path("/etc/pip.conf"), "/etc/pip.conf"),
-    (Path.home() / ".config/pip/pip.conf", "/root/.config/pip/pip.conf"),
-    (Path.home() / ".pip/pip.conf", "/root/.pip/pip.conf"),
+    (Path.home() / ".config/pip/pip.conf", f"{_BUILDERS_HOME}/.config/pip/pip.conf"),
+    (Path.home() / ".pip/pip.conf", f"{_BUILDERS_HOME}/.pip/pip.conf"),
 )
 
 
@@ -90,7 +92,7 @@ class ImageBuilder:
             pip_cache = self.storage.parent / "pip"
             pip_cache.mkdir(parents=True, exist_ok=True)
             volumes = [f"-v={path}:{inside}:ro" for path, inside in _LENT if path.exists()] + [
-                f"-v={pip_cache}:/root/.cache/pip"
+                f"-v={pip_cache}:{_BUILDERS_HOME}/.cache/pip"
             ]
             say("building")
             self._buildah(
