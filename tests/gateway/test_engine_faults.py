@@ -179,11 +179,12 @@ def test_a_replica_that_cannot_be_connected_to_costs_no_request(start, engine, a
         statuses = {gateway.chat(headers={"x-request-id": request_id}).status for request_id in ids}
     assert statuses == {200}, "nothing was sent to the dead replica, so trying the other is safe"
     attempts = [gateway.outcome(request_id)["attempts"] for request_id in ids]
-    assert max(attempts) == 2
+    assert max(attempts) <= 2
     assert attempts.count(2) < 10, "idle as it is, the dead replica must not be tried first by every request"
     assert [len(engine.asked_with(request_id)) for request_id in ids] == [1] * len(ids)
     retries = gateway.metrics()['llm_gateway_upstream_retries_total{model="m"}']
-    assert attempts.count(2) <= retries <= attempts.count(2) + 1
+    # At least one, because somebody met it: the stream, or a request after it.
+    assert max(1, attempts.count(2)) <= retries <= attempts.count(2) + 1
 
 
 def test_no_replica_that_answers_is_502_and_none_at_all_503(start, another_engine):
@@ -226,9 +227,11 @@ def test_a_replica_takes_no_more_than_its_cap(start, another_engine):
 
 
 def test_an_engine_that_closes_idle_connections_causes_no_error(start, another_engine):
-    engine = another_engine(idle_close_s=0.25)
-    gateway = start(models_at(engine), timeouts={"upstream_idle_s": 4.0})
-    pauses = (0.23, 0.24, 0.245, 0.25, 0.255, 0.26, 0.3)
+    engine = another_engine(idle_close_s=0.6)
+    # Ours ends well before the engine's: what is sent on a connection that it is just closing is lost, and nobody knows
+    # whether it was worked on.
+    gateway = start(models_at(engine), timeouts={"upstream_idle_s": 0.3})
+    pauses = (0.2, 0.29, 0.4, 0.58, 0.6, 0.62, 0.7)
     statuses = []
     for pause in pauses:
         statuses.append(gateway.chat().status)
